@@ -15,10 +15,20 @@
 using namespace weir;
 
 TEST_CASE("durations read and print as Go writes them") {
-  struct Case { std::string_view text; std::int64_t ns; std::string_view shown; };
+  struct Case {
+    std::string_view text;
+    std::int64_t ns;
+    std::string_view shown;
+  };
   const Case cases[] = {
-      {"0s", 0, "0s"}, {"0", 0, "0s"}, {"250ms", 250'000'000, "250ms"}, {"1.5s", 1'500'000'000, "1.5s"},
-      {"1m30s", 90'000'000'000, "1m30s"}, {"2h", 7'200'000'000'000, "2h"}, {"0.002s", 2'000'000, "2ms"}, {"7us", 7'000, "7us"},
+      {"0s", 0, "0s"},
+      {"0", 0, "0s"},
+      {"250ms", 250'000'000, "250ms"},
+      {"1.5s", 1'500'000'000, "1.5s"},
+      {"1m30s", 90'000'000'000, "1m30s"},
+      {"2h", 7'200'000'000'000, "2h"},
+      {"0.002s", 2'000'000, "2ms"},
+      {"7us", 7'000, "7us"},
   };
   for (const Case& c : cases) {
     CAPTURE(c.text);
@@ -34,11 +44,24 @@ TEST_CASE("durations read and print as Go writes them") {
 }
 
 TEST_CASE("addresses and CIDRs of both families") {
-  struct Case { std::string_view text; bool ok; std::string_view shown; };
+  struct Case {
+    std::string_view text;
+    bool ok;
+    std::string_view shown;
+  };
   const Case cases[] = {
-      {"10.1.2.3/8", true, "10.0.0.0/8"}, {"fd00::1/8", true, "fd00::/8"}, {"1.2.3.4", true, "1.2.3.4/32"}, {"::1", true, "::1/128"},
-      {"10.0.0.0/33", false, ""}, {"10.a.0.0/8", false, ""}, {"10.0.0.0/", false, ""}, {"/8", false, ""}, {"fe80::%eth0/64", false, ""},
-      {"0.0.0.0/0", true, "0.0.0.0/0"}, {"::/0", true, "::/0"}, {"10.0.0.0/-1", false, ""},
+      {"10.1.2.3/8", true, "10.0.0.0/8"},
+      {"fd00::1/8", true, "fd00::/8"},
+      {"1.2.3.4", true, "1.2.3.4/32"},
+      {"::1", true, "::1/128"},
+      {"10.0.0.0/33", false, ""},
+      {"10.a.0.0/8", false, ""},
+      {"10.0.0.0/", false, ""},
+      {"/8", false, ""},
+      {"fe80::%eth0/64", false, ""},
+      {"0.0.0.0/0", true, "0.0.0.0/0"},
+      {"::/0", true, "::/0"},
+      {"10.0.0.0/-1", false, ""},
   };
   for (const Case& c : cases) {
     CAPTURE(c.text);
@@ -74,8 +97,11 @@ TEST_CASE("port lists take Istio's syntax and merge") {
 }
 
 TEST_CASE("a problem names file, line, object, field, value and what would be right") {
-  Problem problem{.where = {"rules/a.yaml", 12}, .object = "VirtualService default/reviews", .path = "spec.http[0].route[1].weight",
-                  .message = "-5 is negative", .hint = "use 0 to 4294967295"};
+  Problem problem{.where = {"rules/a.yaml", 12},
+                  .object = "VirtualService default/reviews",
+                  .path = "spec.http[0].route[1].weight",
+                  .message = "-5 is negative",
+                  .hint = "use 0 to 4294967295"};
   CHECK(to_text(problem) ==
         "rules/a.yaml:12: VirtualService default/reviews: spec.http[0].route[1].weight: -5 is negative; use 0 to 4294967295");
 }
@@ -93,8 +119,13 @@ TEST_CASE("errors chain their contexts, outermost first, and choose the exit cod
 
 TEST_CASE("a scope guard undoes unless released") {
   int undone = 0;
-  { ScopeExit guard([&] { ++undone; }); }
-  { ScopeExit guard([&] { ++undone; }); guard.release(); }
+  {
+    ScopeExit guard([&] { ++undone; });
+  }
+  {
+    ScopeExit guard([&] { ++undone; });
+    guard.release();
+  }
   CHECK(undone == 1);
 }
 
@@ -103,7 +134,8 @@ TEST_CASE("JSON errors say where") {
   REQUIRE_FALSE(bad);
   CHECK(bad.error().to_text().find("line 3, column 3") == 0);
   CHECK_FALSE(parse_json("{} x"));
-  CHECK(pretty_json(*parse_json("{\"b\":[1,{}],\"a\":\"x\\n\"}")) == "{\n  \"b\": [\n    1,\n    {}\n  ],\n  \"a\": \"x\\n\"\n}\n");
+  CHECK(pretty_json(*parse_json("{\"b\":[1,{}],\"a\":\"x\\n\"}")) ==
+        "{\n  \"b\": [\n    1,\n    {}\n  ],\n  \"a\": \"x\\n\"\n}\n");
 }
 
 TEST_CASE("did you mean") {

@@ -18,18 +18,15 @@ struct Unit {
 constexpr std::int64_t kSecond = 1'000'000'000;
 
 // Two-letter units first, so that "ms" is not read as "m" followed by "s".
-constexpr std::array<Unit, 7> kUnits = {{{"ms", 1'000'000},
-                                         {"us", 1'000},
-                                         {"µs", 1'000},
-                                         {"ns", 1},
-                                         {"h", 3600 * kSecond},
-                                         {"m", 60 * kSecond},
-                                         {"s", kSecond}}};
+constexpr std::array<Unit, 7> kUnits = {
+    {{"ms", 1'000'000}, {"us", 1'000}, {"µs", 1'000}, {"ns", 1}, {"h", 3600 * kSecond}, {"m", 60 * kSecond}, {"s", kSecond}}};
 
 }  // namespace
 
 Result<Nanoseconds> parse_duration(std::string_view text) {
-  auto wrong = [&] { return fail(ErrorCode::usage, "\"{}\" is not a duration; write it like 250ms, 1.5s or 1m30s", printable(text)); };
+  auto wrong = [&] {
+    return fail(ErrorCode::usage, "\"{}\" is not a duration; write it like 250ms, 1.5s or 1m30s", printable(text));
+  };
   std::string_view rest = text;
   if (rest == "0") return Nanoseconds(0);
   if (rest.empty()) return wrong();

@@ -114,15 +114,14 @@ Result<Cidr> Cidr::parse(std::string_view text) {
   return Cidr(*address, static_cast<unsigned>(*prefix));
 }
 
-bool Cidr::contains(const IpAddr& address) const {
-  return address.family() == family() && masked(address, prefix_) == address_;
-}
+bool Cidr::contains(const IpAddr& address) const { return address.family() == family() && masked(address, prefix_) == address_; }
 
 std::string Cidr::to_text() const { return fmt::format("{}/{}", address_.to_text(), prefix_); }
 
 Result<SocketAddr> SocketAddr::parse(std::string_view text) {
   auto wrong = [&] {
-    return fail(ErrorCode::usage, "\"{}\" is not an address with a port; write it like 10.0.0.1:80 or [fd00::1]:80", printable(text));
+    return fail(ErrorCode::usage, "\"{}\" is not an address with a port; write it like 10.0.0.1:80 or [fd00::1]:80",
+                printable(text));
   };
   std::size_t colon = text.rfind(':');
   if (colon == std::string_view::npos || colon == 0) return wrong();

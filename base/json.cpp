@@ -31,7 +31,9 @@ Result<boost::json::value> parse_json(std::string_view text) {
   return parser.release();
 }
 
-std::string json_quote(std::string_view text) { return boost::json::serialize(boost::json::string_view(text.data(), text.size())); }
+std::string json_quote(std::string_view text) {
+  return boost::json::serialize(boost::json::string_view(text.data(), text.size()));
+}
 
 namespace {
 

@@ -20,7 +20,11 @@ struct PortRange {
 class PortSet {
  public:
   PortSet() = default;
-  static PortSet all() { PortSet set; set.add({0, 65535}); return set; }
+  static PortSet all() {
+    PortSet set;
+    set.add({0, 65535});
+    return set;
+  }
   /// Istio's list syntax: commas, empty items dropped, ranges as "8000:9000" or "8000-9000". "*" is the caller's business.
   /// The error (usage) names the bad item and its value.
   static Result<PortSet> parse(std::string_view list);

@@ -31,10 +31,10 @@ enum class Severity { warning, error };
 struct Problem {
   Severity severity = Severity::error;
   SourceRef where;
-  std::string object;  ///< "VirtualService default/reviews", "flag --istio-inbound-ports", "" if none
-  std::string path;    ///< "spec.http[0].route[1].weight", "" if the whole object
-  std::string message; ///< what is wrong, with the value: "weight -5 is negative"
-  std::string hint;    ///< what would be right: "use 0 to 4294967295"
+  std::string object;   ///< "VirtualService default/reviews", "flag --istio-inbound-ports", "" if none
+  std::string path;     ///< "spec.http[0].route[1].weight", "" if the whole object
+  std::string message;  ///< what is wrong, with the value: "weight -5 is negative"
+  std::string hint;     ///< what would be right: "use 0 to 4294967295"
 };
 
 /// One line: "rules/a.yaml:12: VirtualService default/reviews: spec.http[0].route[1].weight: weight -5 is negative; use 0 to …".

@@ -15,20 +15,19 @@ namespace weir {
 
 /// What kind of failure it is, so that a main can choose its exit code without reading the text.
 enum class ErrorCode {
-  usage,        ///< flags, environment or configuration are wrong: exit code 1
-  environment,  ///< the machine lacks something: capability, kernel feature, file, port: exit code 2
-  io,           ///< a system call or a peer failed: exit code 2
-  protocol,     ///< a peer sent what its protocol does not allow: exit code 2
-  check_failed, ///< what is there is not what was planned: exit code 126, as istio-iptables' validation
-  cancelled,    ///< given up on purpose (shutdown, timeout of the caller)
-  internal,     ///< a bug of ours that could be reported instead of asserted
+  usage,         ///< flags, environment or configuration are wrong: exit code 1
+  environment,   ///< the machine lacks something: capability, kernel feature, file, port: exit code 2
+  io,            ///< a system call or a peer failed: exit code 2
+  protocol,      ///< a peer sent what its protocol does not allow: exit code 2
+  check_failed,  ///< what is there is not what was planned: exit code 126, as istio-iptables' validation
+  cancelled,     ///< given up on purpose (shutdown, timeout of the caller)
+  internal,      ///< a bug of ours that could be reported instead of asserted
 };
 
 /// One failure: a sentence for people, the errno it came from (0 if none), and the contexts it passed through.
 class Error {
  public:
-  Error(ErrorCode code, std::string message, int sys_errno = 0)
-      : code_(code), errno_(sys_errno), message_(std::move(message)) {}
+  Error(ErrorCode code, std::string message, int sys_errno = 0) : code_(code), errno_(sys_errno), message_(std::move(message)) {}
 
   ErrorCode code() const { return code_; }
   int sys_errno() const { return errno_; }

@@ -26,8 +26,8 @@ struct Limits {
 
 /// How the end of a body is known (RFC 9112, 6.3).
 enum class Framing : std::uint8_t {
-  none,         ///< no body
-  length,       ///< Content-Length
+  none,    ///< no body
+  length,  ///< Content-Length
   chunked,
   until_close,  ///< responses only
   tunnel,       ///< after 101 or a successful CONNECT: bytes both ways until both sides close
@@ -38,14 +38,15 @@ struct RequestHead {
   std::string_view target;     ///< as sent; origin, absolute, authority or asterisk form
   std::string_view scheme;     ///< from an absolute-form target, else ""
   std::string_view authority;  ///< absolute form's authority if present, else Host; "" only in HTTP/1.0
-  std::string_view path;       ///< origin-form path with query ("/" for an absolute form without one; "*" for asterisk form; "" for CONNECT)
+  std::string_view
+      path;  ///< origin-form path with query ("/" for an absolute form without one; "*" for asterisk form; "" for CONNECT)
   Version version = Version::http11;
-  HeaderMap headers;           ///< all fields as sent, Host included
+  HeaderMap headers;  ///< all fields as sent, Host included
   Framing framing = Framing::none;
   std::uint64_t content_length = 0;  ///< if framing is length
   bool keep_alive = true;            ///< what the sender wants
   bool expect_continue = false;
-  std::string_view upgrade;          ///< value of Upgrade if Connection lists it, else ""
+  std::string_view upgrade;  ///< value of Upgrade if Connection lists it, else ""
   void clear();
 };
 
@@ -62,8 +63,8 @@ struct ResponseHead {
 
 /// What is wrong with the bytes, as an answer and as a log detail.
 struct ParseError {
-  std::uint16_t status = 400;      ///< for requests: 400, 414, 431, 501 or 505
-  const char* detail = "";         ///< static text, Envoy's style: "http1.headers_too_large", "http1.invalid_header_name" …
+  std::uint16_t status = 400;  ///< for requests: 400, 414, 431, 501 or 505
+  const char* detail = "";     ///< static text, Envoy's style: "http1.headers_too_large", "http1.invalid_header_name" …
 };
 
 struct ParseResult {
@@ -78,7 +79,8 @@ struct ParseResult {
 ParseResult parse_request_head(std::string_view bytes, const Limits& limits, std::size_t& resume, RequestHead& head);
 
 /// The same for a response to a request of `method`; 1xx heads are returned as they are (framing none; 101 = tunnel).
-ParseResult parse_response_head(std::string_view bytes, std::string_view method, const Limits& limits, std::size_t& resume, ResponseHead& head);
+ParseResult parse_response_head(std::string_view bytes, std::string_view method, const Limits& limits, std::size_t& resume,
+                                ResponseHead& head);
 
 /// Walks a body. One per message; not thread-safe.
 class BodyReader {
@@ -87,14 +89,14 @@ class BodyReader {
   BodyReader(Framing framing, std::uint64_t content_length, const Limits& limits);
 
   struct Step {
-    std::size_t consumed = 0;     ///< bytes of the input that are dealt with
-    std::string_view payload;     ///< body bytes among them (a view into the input), may be empty
-    bool done = false;            ///< the message ends here; trailers() is complete
-    bool error = false;           ///< malformed: the connection must be closed
-    const char* detail = "";      ///< static text if error
+    std::size_t consumed = 0;  ///< bytes of the input that are dealt with
+    std::string_view payload;  ///< body bytes among them (a view into the input), may be empty
+    bool done = false;         ///< the message ends here; trailers() is complete
+    bool error = false;        ///< malformed: the connection must be closed
+    const char* detail = "";   ///< static text if error
   };
-  /// Takes the next piece; call again with the rest while consumed > 0 and neither done nor error. Needs more input if consumed == 0.
-  /// until_close and tunnel: everything is payload, never done: see on_eof().
+  /// Takes the next piece; call again with the rest while consumed > 0 and neither done nor error. Needs more input if consumed
+  /// == 0. until_close and tunnel: everything is payload, never done: see on_eof().
   Step next(std::string_view bytes);
   /// The sender closed. True if the message is complete by that (until_close, or already done).
   bool on_eof() const;
@@ -113,15 +115,17 @@ class BodyReader {
 };
 
 /// Appends "METHOD target VERSION\r\n" and the fields and the empty line. The caller has made the fields right.
-void write_request_head(std::string& out, std::string_view method, std::string_view target, Version version, const HeaderMap& headers);
-void write_response_head(std::string& out, std::uint16_t status, std::string_view reason, Version version, const HeaderMap& headers);
+void write_request_head(std::string& out, std::string_view method, std::string_view target, Version version,
+                        const HeaderMap& headers);
+void write_response_head(std::string& out, std::uint16_t status, std::string_view reason, Version version,
+                         const HeaderMap& headers);
 /// "1f\r\n": goes before a chunk; "\r\n" goes after it.
 void write_chunk_size(std::string& out, std::size_t size);
 /// "0\r\n" trailers "\r\n".
 void write_last_chunk(std::string& out, const HeaderMap& trailers);
 
-/// Drops Connection, the fields it lists, Keep-Alive, Proxy-Connection, TE (but "trailers"), Transfer-Encoding and Upgrade (RFC 9110, 7.6.1).
-/// Pass keep_upgrade to leave Connection/Upgrade for an upgrade that is forwarded.
+/// Drops Connection, the fields it lists, Keep-Alive, Proxy-Connection, TE (but "trailers"), Transfer-Encoding and Upgrade (RFC
+/// 9110, 7.6.1). Pass keep_upgrade to leave Connection/Upgrade for an upgrade that is forwarded.
 void remove_hop_by_hop(HeaderMap& headers, bool keep_upgrade);
 
 /// The standard phrase, "Unknown" if there is none.

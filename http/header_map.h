@@ -37,7 +37,8 @@ class HeaderMap {
   void append_view(std::string_view name, std::string_view value) { fields_.push_back({name, value}); }
   /// Copies the bytes.
   void append(std::string_view name, std::string_view value);
-  /// Overwrites the first field of that name in place (keeping its position and spelling) and drops the others; appends if there is none.
+  /// Overwrites the first field of that name in place (keeping its position and spelling) and drops the others; appends if there
+  /// is none.
   void set(std::string_view name, std::string_view value);
   /// Returns how many fields went.
   std::size_t remove(std::string_view name);

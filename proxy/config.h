@@ -55,18 +55,18 @@ struct Cluster {
   LbPolicy lb_policy = LbPolicy::least_request;
   UpstreamProtocol protocol = UpstreamProtocol::http1;
   std::chrono::milliseconds connect_timeout{10'000};
-  std::chrono::milliseconds idle_timeout{3'600'000};   ///< of pooled upstream connections
-  std::uint32_t max_requests_per_connection = 0;       ///< 0 = no limit
+  std::chrono::milliseconds idle_timeout{3'600'000};  ///< of pooled upstream connections
+  std::uint32_t max_requests_per_connection = 0;      ///< 0 = no limit
   CircuitLimits limits;
   std::optional<IpAddr> bind4;  ///< source for IPv4 endpoints (127.0.0.6 inbound)
   std::optional<IpAddr> bind6;
-  RuleRef rule;                 ///< the DestinationRule it comes from, if any
+  RuleRef rule;                                  ///< the DestinationRule it comes from, if any
   std::shared_ptr<const EndpointSet> endpoints;  ///< never null; empty for original_dst
 };
 
 struct Config {
   std::uint64_t generation = 0;
-  std::shared_ptr<const routing::ListenerTable> listeners;  ///< never null
+  std::shared_ptr<const routing::ListenerTable> listeners;                             ///< never null
   std::unordered_map<std::string, std::shared_ptr<const routing::RouteTable>> routes;  ///< RDS, by name
   std::unordered_map<std::string, std::shared_ptr<const Cluster>> clusters;
 
