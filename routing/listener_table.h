@@ -26,10 +26,11 @@ namespace weir::routing {
 
 /// Where and how to log. Format operators are compiled by the proxy.
 struct AccessLogSpec {
-  std::string path;                                       ///< "/dev/stdout", "/dev/stderr" or a file
-  std::string text;                                       ///< text format with its newline; empty if json or default
-  std::vector<std::pair<std::string, std::string>> json;  ///< key → operator text, in order; empty if text
-  bool only_no_route = false;                             ///< filter: response flag NR only
+  std::string path;            ///< "/dev/stdout", "/dev/stderr" or a file
+  std::string text;            ///< text format with its newline; empty if json or default
+  std::string json;            ///< JSON template: an object whose strings hold operators; empty if text
+  bool only_no_route = false;  ///< filter: response flag NR only
+  friend bool operator==(const AccessLogSpec&, const AccessLogSpec&) = default;
 };
 
 /// HTTP connection manager, as far as the data path needs it.
