@@ -33,6 +33,14 @@ enum class Framing : std::uint8_t {
   tunnel,       ///< after 101 or a successful CONNECT: bytes both ways until both sides close
 };
 
+/// Where the parsing of a head that comes in pieces stands: the parser's own.
+struct HeadProgress {
+  const char* base = nullptr;   ///< where the bytes lay at the last call
+  std::size_t line = 0;         ///< offset of the first line that is not parsed
+  std::size_t scanned = 0;      ///< no end of line between `line` and here
+  std::size_t empty_lines = 0;  ///< skipped before the request line
+};
+
 struct RequestHead {
   std::string_view method;
   std::string_view target;     ///< as sent; origin, absolute, authority or asterisk form
@@ -46,7 +54,8 @@ struct RequestHead {
   std::uint64_t content_length = 0;  ///< if framing is length
   bool keep_alive = true;            ///< what the sender wants
   bool expect_continue = false;
-  std::string_view upgrade;  ///< value of Upgrade if Connection lists it, else ""
+  std::string_view upgrade;  ///< value of Upgrade if Connection lists it, else "" (also "" if Upgrade is repeated)
+  HeadProgress progress;
   void clear();
 };
 
@@ -58,6 +67,7 @@ struct ResponseHead {
   Framing framing = Framing::none;
   std::uint64_t content_length = 0;
   bool keep_alive = true;
+  HeadProgress progress;
   void clear();
 };
 
@@ -75,7 +85,8 @@ struct ParseResult {
 
 /// Parses one request head at the start of `bytes`. `head` is cleared first; on `done` its views point into `bytes` or into
 /// its own arena. Leading empty lines (CRLF, at most 2) are skipped. `need_more` is answered only while the limits are not yet
-/// exceeded. `resume`: pass 0 at first, later what it was set to, so that a head in many pieces is not scanned anew.
+/// exceeded. `resume`: pass 0 at first, later what it was set to, with the same untouched `head` and the bytes so far (wherever
+/// they lie by then): so a head in many pieces is parsed once. The result does not depend on how the bytes were cut.
 ParseResult parse_request_head(std::string_view bytes, const Limits& limits, std::size_t& resume, RequestHead& head);
 
 /// The same for a response to a request of `method`; 1xx heads are returned as they are (framing none; 101 = tunnel).
@@ -95,8 +106,9 @@ class BodyReader {
     bool error = false;        ///< malformed: the connection must be closed
     const char* detail = "";   ///< static text if error
   };
-  /// Takes the next piece; call again with the rest while consumed > 0 and neither done nor error. Needs more input if consumed
-  /// == 0. until_close and tunnel: everything is payload, never done: see on_eof().
+  /// Takes the next piece; call again with the rest while consumed > 0 and neither done nor error. Needs more input behind the
+  /// same bytes if consumed == 0 (a chunk or trailer line must lie in one piece: up to chunk_line_bytes, trailer_bytes).
+  /// until_close and tunnel: everything is payload, never done: see on_eof().
   Step next(std::string_view bytes);
   /// The sender closed. True if the message is complete by that (until_close, or already done).
   bool on_eof() const;
@@ -110,8 +122,12 @@ class BodyReader {
   bool done_ = true;
   std::uint64_t left_ = 0;
   Limits limits_;
+  std::size_t extension_bytes_ = 0;  // of all chunks, less what their data excuses
   std::size_t trailer_bytes_ = 0;
   HeaderMap trailers_;
+
+  const char* take_size_line(std::string_view bytes, std::size_t& at, bool& more);
+  const char* take_trailers(std::string_view bytes, std::size_t& at, bool& more);
 };
 
 /// Appends "METHOD target VERSION\r\n" and the fields and the empty line. The caller has made the fields right.

@@ -42,6 +42,16 @@ class HeaderMap {
   void set(std::string_view name, std::string_view value);
   /// Returns how many fields went.
   std::size_t remove(std::string_view name);
+  /// `wanted(Field&)`: may change the field's views (to what outlives the map or keep() made); false removes it.
+  template <class Wanted>
+  void filter(Wanted wanted) {
+    std::size_t kept = 0;
+    for (Field& field : fields_) {
+      if (!wanted(field)) continue;
+      fields_[kept++] = field;
+    }
+    fields_.resize(kept);
+  }
 
   /// First value, or nullopt if there is no such field.
   std::optional<std::string_view> get(std::string_view name) const;
