@@ -41,14 +41,13 @@ RuleSet::Change RuleSet::update(const RuleTexts& texts, const std::string& mesh_
   std::map<std::string, File> files;
   for (const auto& [name, text] : texts) {
     auto old = files_.find(name);
-    if (text && old != files_.end() && old->second.text == *text && !old->second.parsed->file.empty()) {
+    if (text && old != files_.end() && old->second.text == *text) {
       files[name] = old->second;
       continue;
     }
     reparsed = true;
-    files[name] =
-        File{text ? *text : std::string(),
-             std::make_shared<const mesh::ParsedFile>(text ? mesh::parse(name, *text) : mesh::unreadable(name, text.error()))};
+    auto file = text ? mesh::parse(name, *text) : mesh::unreadable(name, text.error());
+    files[name] = File{text ? std::optional(*text) : std::nullopt, std::make_shared<const mesh::ParsedFile>(std::move(file))};
   }
   reparsed = reparsed || files.size() != files_.size();
   files_ = std::move(files);

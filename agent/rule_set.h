@@ -38,7 +38,7 @@ class RuleSet {
 
  private:
   struct File {
-    std::string text;
+    std::optional<std::string> text;  // none: it could not be read
     std::shared_ptr<const mesh::ParsedFile> parsed;
   };
   std::map<std::string, File> files_;

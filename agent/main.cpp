@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+// weir-agent: wires the rules directory to the ADS service.
+#include <csignal>
+#include <cstdio>
+#include <memory>
+
+#include "agent/ads_service.h"
+#include "agent/options.h"
+#include "agent/rule_set.h"
+#include "agent/rule_source.h"
+#include "base/log.h"
+#include "io/executor.h"
+
+namespace weir::agent {
+
+namespace {
+
+constexpr auto kCoalesce = std::chrono::milliseconds(2);
+constexpr auto kDrainLimit = std::chrono::seconds(3);
+
+class Agent {
+ public:
+  explicit Agent(Options options)
+      : options_(std::move(options)),
+        rules_(options_.domain),
+        service_(executor_, "weir-agent " WEIR_VERSION),
+        leave_(executor_, [this] { executor_.stop(); }) {}
+
+  Result<> start() {
+    if (auto loaded = reload(); !loaded) return loaded;
+    log::info("{} objects in {}; ignored: {}", rules_.store()->objects().size(), options_.rules, ignored_text());
+    std::vector<std::string> files;
+    if (!options_.mesh_config.empty()) files.push_back(options_.mesh_config);
+    auto watch = RuleWatch::create(executor_, options_.rules, files, kCoalesce, [this] {
+      if (auto loaded = reload(); !loaded) log::error("{}; the last good rules stay", loaded.error().to_text());
+    });
+    if (!watch) return pass(watch.error());
+    watch_ = std::move(*watch);
+    // Read once more: what changed between the first reading and the watch would be missed otherwise.
+    if (auto loaded = reload(); !loaded) return loaded;
+    for (const Listen& listen : options_.listens)
+      if (auto listening = this->listen(listen); !listening) return listening;
+    return executor_.on_signals({SIGTERM, SIGINT, SIGHUP}, [this](int signal) { on_signal(signal); });
+  }
+  void run() { executor_.run(); }
+
+ private:
+  Result<> reload() {
+    auto texts = read_directory(options_.rules);
+    if (!texts) return pass(texts.error());
+    std::optional<Result<std::string>> mesh_text;
+    if (!options_.mesh_config.empty()) mesh_text = read_rule_file(options_.mesh_config);
+    RuleSet::Change change = rules_.update(*texts, options_.mesh_config, mesh_text);
+    for (const Problem& problem : change.appeared) {
+      if (problem.severity == Severity::error) log::error("{}", to_text(problem));
+      if (problem.severity == Severity::warning) log::warn("{}", to_text(problem));
+    }
+    for (const Problem& problem : change.gone) log::info("mended: {}", to_text(problem));
+    if (change.effective) service_.set_rules(rules_.store(), rules_.settings());
+    return {};
+  }
+
+  Result<> listen(const Listen& listen) {
+    if (const auto* local = std::get_if<UnixListen>(&listen)) {
+      if (auto listening = service_.listen_unix(local->path, options_.socket_mode); !listening) return listening;
+      log::info("serving ADS on unix:{}", local->path);
+      return {};
+    }
+    if (auto listening = service_.listen_tcp(std::get<SocketAddr>(listen)); !listening) return listening;
+    log::info("serving ADS on {} (plain text)", service_.tcp_address().to_text());
+    return {};
+  }
+
+  void on_signal(int signal) {
+    if (signal == SIGHUP) {
+      if (auto loaded = reload(); !loaded) log::error("{}; the last good rules stay", loaded.error().to_text());
+      return;
+    }
+    if (leave_.armed()) return executor_.stop();
+    log::info("leaving; proxies keep their last good configuration");
+    service_.drain();
+    for (const Listen& listen : options_.listens)
+      if (const auto* local = std::get_if<UnixListen>(&listen)) std::remove(local->path.c_str());
+    // ADS streams live for ever: proxies reconnect elsewhere when they see the end.
+    leave_.expires_after(service_.proxies().empty() ? std::chrono::seconds(0) : kDrainLimit);
+  }
+
+  std::string ignored_text() const {
+    std::string text;
+    for (const auto& [kind, count] : rules_.ignored()) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", count, kind);
+    return text.empty() ? "nothing" : text;
+  }
+
+  Options options_;
+  io::Executor executor_;
+  RuleSet rules_;
+  AdsService service_;
+  std::unique_ptr<RuleWatch> watch_;
+  io::Timer leave_;
+};
+
+/// Reads once, prints every problem; a line at the end says how many.
+int validate(const Options& options) {
+  auto texts = read_directory(options.rules);
+  if (!texts) {
+    fmt::print(stderr, "weir-agent: {}\n", texts.error().to_text());
+    return exit_code(texts.error());
+  }
+  std::optional<Result<std::string>> mesh_text;
+  if (!options.mesh_config.empty()) mesh_text = read_rule_file(options.mesh_config);
+  RuleSet rules(options.domain);
+  rules.update(*texts, options.mesh_config, mesh_text);
+  std::size_t errors = 0;
+  for (const Problem& problem : rules.problems()) {
+    fmt::print("{}\n", to_text(problem));
+    errors += problem.severity == Severity::error ? 1U : 0U;
+  }
+  fmt::print("{} objects, {} errors, {} warnings\n", rules.store()->objects().size(), errors, rules.problems().size() - errors);
+  return errors == 0 ? 0 : 1;
+}
+
+int run(int argc, char** argv) {
+  ParsedOptions parsed = parse_options(argc, argv);
+  if (!parsed.text.empty()) {
+    fmt::print("{}", parsed.text);
+    return 0;
+  }
+  for (const Problem& problem : parsed.problems) fmt::print(stderr, "weir-agent: {}\n", to_text(problem));
+  if (!parsed.options) return 1;
+  if (parsed.options->validate) return validate(*parsed.options);
+
+  log::init("weir-agent", parsed.options->log_level);
+  std::signal(SIGPIPE, SIG_IGN);
+  Agent agent(std::move(*parsed.options));
+  if (auto started = agent.start(); !started) {
+    log::error("{}", started.error().to_text());
+    return exit_code(started.error());
+  }
+  agent.run();
+  return 0;
+}
+
+}  // namespace
+
+}  // namespace weir::agent
+
+int main(int argc, char** argv) { return weir::agent::run(argc, argv); }
