@@ -1,0 +1,409 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a VirtualService must be in itself; what it needs from other objects is in validate.cpp.
+#include "mesh-rules/virtual_service.h"
+
+#include <algorithm>
+#include <array>
+
+#include "base/text.h"
+#include "mesh-rules/kinds.h"
+#include "mesh-rules/resolve.h"
+#include "mesh-rules/virtual_service_tables.h"
+
+namespace weir::mesh {
+namespace {
+
+constexpr Nanoseconds kShortest = std::chrono::milliseconds(1);
+
+int line_of(const Node& node, std::string_view field) {
+  const Node* found = node.find(field);
+  return found != nullptr ? found->line : node.line;
+}
+
+void check_duration(Reader& reader, const Node& node, std::string_view field, const std::optional<Nanoseconds>& value) {
+  const Node* found = node.find(field);
+  if (found == nullptr || !value || !found->is_scalar() || !parse_duration(found->text)) return;
+  if (*value < kShortest)
+    reader.error_at(field, *found, fmt::format("{} is too short", found->text), "use at least 1ms, or leave it out for none");
+}
+
+/// Shares of several destinations: all zero would send nothing anywhere.
+template <class Destinations>
+void check_weights(Reader& reader, const Node& node, const Destinations& route) {
+  if (route.size() < 2) return;
+  std::uint64_t total = 0;
+  for (const auto& destination : route) total += destination.weight.value_or(0);
+  const Node* list = node.find("route");
+  if (total == 0)
+    reader.error_at("route", *list, fmt::format("all weights of {} destinations are 0", route.size()),
+                    "give at least one a weight above 0");
+  if (total > UINT32_MAX) reader.error_at("route", *list, fmt::format("the weights sum up to {}", total), "at most 4294967295");
+}
+
+bool is_retry_word(std::string_view word) {
+  static constexpr std::array<std::string_view, 17> kWords = {"5xx",
+                                                              "gateway-error",
+                                                              "reset",
+                                                              "reset-before-request",
+                                                              "connect-failure",
+                                                              "envoy-ratelimited",
+                                                              "retriable-4xx",
+                                                              "refused-stream",
+                                                              "retriable-status-codes",
+                                                              "retriable-headers",
+                                                              "http3-post-connect-failure",
+                                                              "cancelled",
+                                                              "deadline-exceeded",
+                                                              "internal",
+                                                              "resource-exhausted",
+                                                              "unavailable",
+                                                              "connect-failure"};
+  return std::find(kWords.begin(), kWords.end(), word) != kWords.end();
+}
+
+bool is_grpc_status(std::string_view text) {
+  static constexpr std::array<std::string_view, 17> kNames = {
+      "OK",        "CANCELLED",      "UNKNOWN",           "INVALID_ARGUMENT",   "DEADLINE_EXCEEDED",
+      "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION",
+      "ABORTED",   "OUT_OF_RANGE",   "UNIMPLEMENTED",     "INTERNAL",           "UNAVAILABLE",
+      "DATA_LOSS", "UNAUTHENTICATED"};
+  return std::find(kNames.begin(), kNames.end(), text) != kNames.end() || parse_uint(text, 16).has_value();
+}
+
+double read_percentage(Reader& reader, const Node& node) {
+  Percentage percentage;
+  read_table(reader, node, percentage);
+  return percentage.value;
+}
+
+double read_whole_percentage(Reader& reader, const Node& node) {
+  std::uint32_t value = 0;
+  Decoder<std::uint32_t>::read(reader, node, value);
+  if (value > 100) reader.error(node.line, fmt::format("{} is not a percentage", value), "use 0 to 100");
+  return value;
+}
+
+/// Standard alphabet with padding; nullopt if it is not base64.
+std::optional<std::string> decode_base64(std::string_view text) {
+  static constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string out;
+  std::uint32_t bits = 0;
+  int count = 0;
+  while (text.ends_with('=')) text.remove_suffix(1);
+  for (char c : text) {
+    if (c == '\n' || c == '\r') continue;
+    std::size_t value = kAlphabet.find(c);
+    if (value == std::string_view::npos) return std::nullopt;
+    bits = (bits << 6) | static_cast<std::uint32_t>(value);
+    count += 6;
+    if (count >= 8) {
+      count -= 8;
+      out += static_cast<char>((bits >> count) & 0xFFU);
+    }
+  }
+  return out;
+}
+
+/// A match that takes every request ends the list (Istio drops what follows).
+bool takes_all(const HttpRoute& route) {
+  if (route.match.empty()) return true;
+  return std::any_of(route.match.begin(), route.match.end(), [](const HttpMatch& match) {
+    bool any_path = !match.uri || (match.uri->kind == StringMatch::Kind::prefix && match.uri->text == "/") ||
+                    (match.uri->kind == StringMatch::Kind::regex && match.uri->text == ".*");
+    return any_path && !match.scheme && !match.method && !match.authority && match.headers.empty() &&
+           match.without_headers.empty() && match.query_params.empty() && !match.port && match.source_labels.empty() &&
+           match.source_namespace.empty() && match.gateways.empty();
+  });
+}
+
+void check_actions(Reader& reader, const Node& node, const HttpRoute& route) {
+  int actions = (node.find("route") != nullptr ? 1 : 0) + (route.redirect ? 1 : 0) + (route.direct_response ? 1 : 0);
+  if (node.find("delegate") != nullptr) return;
+  if (actions == 0) reader.error(node.line, "the route does nothing", "give it route, redirect or directResponse");
+  if (actions > 1) reader.error(node.line, "only one of route, redirect and directResponse may be given");
+  if (actions == 1 && node.find("route") != nullptr && route.route.empty() && node.find("route")->is_list()) {
+    reader.error_at("route", *node.find("route"), "the list is empty", "give at least one destination");
+  }
+  if (!route.route.empty() || actions != 1) return;
+  for (std::string_view field : {"rewrite", "timeout", "retries", "mirror", "mirrors"}) {
+    if (const Node* found = node.find(field)) reader.error_at(field, *found, "has no meaning without route");
+  }
+}
+
+}  // namespace
+
+bool is_label(std::string_view text) {
+  if (text.empty() || text.size() > 63) return false;
+  auto alnum = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z'); };
+  if (!alnum(text.front()) || !alnum(text.back())) return false;
+  return std::all_of(text.begin(), text.end(), [&](char c) { return alnum(c) || c == '-' || c == '_' || c == '.'; });
+}
+
+void check_host(Reader& reader, int line, std::string_view host, bool allow_wildcard) {
+  if (host.empty()) return reader.error(line, "the host is empty");
+  std::string_view rest = host;
+  if (is_wildcard(host)) {
+    if (!allow_wildcard) return reader.error(line, fmt::format("\"{}\" is a wildcard", printable(host)), "name one host");
+    rest.remove_prefix(host == "*" ? 1 : host.starts_with("*.") ? 2 : 0);
+  }
+  bool fine = rest.empty() || rest.size() <= 253;
+  for (std::string_view part : split(rest, '.')) {
+    fine = fine && (rest.empty() || (is_label(part) || (part.empty() && rest.ends_with('.'))));
+  }
+  if (!fine && !IpAddr::parse(host)) {
+    reader.error(line, fmt::format("\"{}\" is not a host name", printable(host)),
+                 "write reviews, reviews.default.svc.cluster.local or *.example.com");
+  }
+}
+
+void check_export_to(Reader& reader, const Node& spec, const std::vector<std::string>& export_to) {
+  const Node* list = spec.find("exportTo");
+  for (std::size_t i = 0; list != nullptr && list->is_list() && i < export_to.size() && i < list->items.size(); ++i) {
+    const std::string& to = export_to[i];
+    if (to == "*" || to == "." || to == "~" || is_label(to)) continue;
+    Reader::Step step(reader, "exportTo");
+    reader.error(list->items[i]->line, fmt::format("\"{}\" is not a namespace", printable(to)),
+                 "use a name, \".\", \"*\" or \"~\"");
+  }
+}
+
+void Table<Destination>::check(Reader& reader, const Node& node, Destination& out) {
+  if (const Node* host = node.find("host"); host != nullptr && host->is_scalar()) {
+    Reader::Step step(reader, "host");
+    check_host(reader, host->line, out.host, false);
+  }
+  if (!out.subset.empty() && !is_label(out.subset)) {
+    reader.error_at("subset", *node.find("subset"), fmt::format("\"{}\" is not a subset name", printable(out.subset)),
+                    "letters, digits and dashes");
+  }
+}
+
+void Table<HttpMatch>::check(Reader& reader, const Node& node, HttpMatch& out) {
+  for (std::string_view field : {"headers", "withoutHeaders", "queryParams"}) {
+    const Node* map = node.find(field);
+    for (const yaml::Entry& entry : map != nullptr ? map->entries : std::vector<yaml::Entry>()) {
+      Reader::Step step(reader, field);
+      Reader::Step name(reader, entry.key);
+      if (entry.key.empty()) reader.error(entry.line, "the name is empty");
+      if (entry.key.starts_with("@request.auth")) {
+        reader.error(entry.line, "matching on claims of a token is not supported yet, refused", "match on a header instead");
+      }
+    }
+  }
+  auto presence_only = [](const std::optional<StringMatch>& match) {
+    return match && match->kind == StringMatch::Kind::presence;
+  };
+  if (presence_only(out.uri)) out.uri.reset();
+  if (presence_only(out.scheme)) out.scheme.reset();
+  if (presence_only(out.method)) out.method.reset();
+  if (presence_only(out.authority)) out.authority.reset();
+}
+
+void Table<HttpRedirect>::check(Reader& reader, const Node& node, HttpRedirect& out) {
+  if (out.port && out.derive_port != HttpRedirect::DerivePort::none)
+    reader.error(node.line, "only one of port and derivePort may be given");
+  if (out.code != 301 && out.code != 302 && out.code != 303 && out.code != 307 && out.code != 308) {
+    reader.error_at("redirectCode", *node.find("redirectCode"), fmt::format("{} is not a redirection", out.code),
+                    "use 301, 302, 303, 307 or 308");
+  }
+  if (!out.uri && !out.authority && !out.scheme && !out.port && node.find("derivePort") == nullptr) {
+    reader.error(node.line, "the redirection changes nothing", "give uri, authority, scheme or port");
+  }
+}
+
+void Table<DirectResponse>::body(Reader& reader, const Node& node, DirectResponse& out) {
+  if (!node.is_map()) return reader.wrong_type(node, "a map with string or bytes");
+  for (const yaml::Entry& entry : node.entries) {
+    if (entry.key != "string" && entry.key != "bytes") {
+      report_unknown(reader, entry.key, entry.line, {"string", "bytes"});
+      continue;
+    }
+    Reader::Step step(reader, entry.key);
+    Decoder<std::string>::read(reader, *entry.value, out.body);
+    out.body_is_bytes = entry.key == "bytes";
+    if (!out.body_is_bytes) continue;
+    if (std::optional<std::string> decoded = decode_base64(out.body)) {
+      out.body = *decoded;
+    } else {
+      reader.error(entry.line, "not base64");
+    }
+  }
+  if (node.find("string") != nullptr && node.find("bytes") != nullptr)
+    reader.error(node.line, "only one of string and bytes may be given");
+  if (out.body.size() > (1U << 20))
+    reader.error(node.line, fmt::format("the body has {} bytes", out.body.size()), "at most 1 MiB");
+}
+
+void Table<DirectResponse>::check(Reader& reader, const Node& node, DirectResponse& out) {
+  const Node* status = node.find("status");
+  if (status != nullptr && (out.status < 200 || out.status > 599)) {
+    reader.error_at("status", *status, fmt::format("{} is not a status of a final response", status->text), "use 200 to 599");
+  }
+}
+
+void Table<HttpRewrite>::check(Reader& reader, const Node& node, HttpRewrite& out) {
+  if (out.uri.empty() && out.authority.empty() && !out.uri_regex)
+    reader.error(node.line, "the rewrite changes nothing", "give uri, authority or uriRegexRewrite");
+  if (!out.uri.empty() && out.uri_regex) reader.error(node.line, "only one of uri and uriRegexRewrite may be given");
+}
+
+void Table<HttpRetry>::check(Reader& reader, const Node& node, HttpRetry& out) {
+  check_duration(reader, node, "perTryTimeout", out.per_try_timeout);
+  check_duration(reader, node, "backoff", out.backoff);
+  if (const Node* attempts = node.find("attempts"); attempts != nullptr && out.attempts == 0 && attempts->text == "0") {
+    for (std::string_view field : {"perTryTimeout", "retryOn"}) {
+      if (const Node* found = node.find(field)) reader.error_at(field, *found, "has no meaning with attempts: 0");
+    }
+  }
+  const Node* on = node.find("retryOn");
+  for (std::string_view word : split(out.retry_on, ',')) {
+    word = trim(word);
+    if (on == nullptr || is_retry_word(word)) continue;
+    std::optional<std::uint64_t> code = parse_uint(word, 599);
+    if (code && *code >= 100) continue;
+    reader.error_at("retryOn", *on, fmt::format("\"{}\" is not a condition", printable(word)),
+                    "use Envoy's words (5xx, gateway-error, reset, connect-failure …) or status codes");
+  }
+}
+
+void Table<Percentage>::check(Reader& reader, const Node& node, Percentage& out) {
+  if (out.value >= 0 && out.value <= 100) return;
+  reader.error_at("value", *node.find("value"), fmt::format("{} is not a percentage", node.text_of("value")), "use 0 to 100");
+  out.value = 0;
+}
+
+void Table<FaultDelay>::percentage(Reader& reader, const Node& node, FaultDelay& out) {
+  out.percentage = read_percentage(reader, node);
+}
+void Table<FaultDelay>::percent(Reader& reader, const Node& node, FaultDelay& out) {
+  out.percentage = read_whole_percentage(reader, node);
+}
+void Table<FaultDelay>::check(Reader& reader, const Node& node, FaultDelay& out) {
+  check_duration(reader, node, "fixedDelay", out.fixed_delay);
+  if (node.find("percentage") == nullptr && node.find("percent") == nullptr) {
+    reader.warning(node.line, "without a percentage the delay never happens", "add percentage: {value: 100}");
+  }
+}
+
+void Table<FaultAbort>::percentage(Reader& reader, const Node& node, FaultAbort& out) {
+  out.percentage = read_percentage(reader, node);
+}
+void Table<FaultAbort>::check(Reader& reader, const Node& node, FaultAbort& out) {
+  const Node* http = node.find("httpStatus");
+  const Node* grpc = node.find("grpcStatus");
+  if (http == nullptr && grpc == nullptr) reader.error(node.line, "the abort has no status", "give httpStatus or grpcStatus");
+  if (http != nullptr && grpc != nullptr) reader.error(node.line, "only one of httpStatus and grpcStatus may be given");
+  if (http != nullptr && out.http_status && (*out.http_status < 200 || *out.http_status > 599)) {
+    reader.error_at("httpStatus", *http, fmt::format("{} is not a status of a final response", http->text), "use 200 to 599");
+  }
+  if (grpc != nullptr && !out.grpc_status.empty() && !is_grpc_status(out.grpc_status)) {
+    reader.error_at("grpcStatus", *grpc, fmt::format("\"{}\" is not a gRPC status", printable(out.grpc_status)),
+                    "write UNAVAILABLE or \"14\"");
+  }
+  if (node.find("percentage") == nullptr) {
+    reader.warning(node.line, "without a percentage the abort never happens", "add percentage: {value: 100}");
+  }
+}
+
+void Table<HttpMirror>::percentage(Reader& reader, const Node& node, HttpMirror& out) {
+  out.percentage = read_percentage(reader, node);
+}
+
+void Table<CorsPolicy>::old_origins(Reader& reader, const Node& node, CorsPolicy& out) {
+  std::vector<std::string> origins;
+  Decoder<std::vector<std::string>>::read(reader, node, origins);
+  for (std::string& origin : origins) out.allow_origins.push_back({StringMatch::Kind::exact, std::move(origin)});
+}
+
+void Table<HttpRoute>::mirror(Reader& reader, const Node& node, HttpRoute& out) {
+  HttpMirror mirror;
+  mirror.where = reader.ref(node);
+  Decoder<Destination>::read(reader, node, mirror.destination);
+  out.mirrors.insert(out.mirrors.begin(), std::move(mirror));
+}
+
+void Table<HttpRoute>::check(Reader& reader, const Node& node, HttpRoute& out) {
+  check_actions(reader, node, out);
+  check_weights(reader, node, out.route);
+  check_duration(reader, node, "timeout", out.timeout);
+  const Node* mirror = node.find("mirror");
+  if (mirror != nullptr && node.find("mirrors") != nullptr)
+    reader.error_at("mirrors", *node.find("mirrors"), "only one of mirror and mirrors may be given");
+  const Node* percentage = node.find("mirrorPercentage");
+  const Node* percent = node.find("mirrorPercent");
+  double share = 100;
+  if (percentage != nullptr) {
+    Reader::Step step(reader, "mirrorPercentage");
+    share = read_percentage(reader, *percentage);
+  } else if (percent != nullptr) {
+    Reader::Step step(reader, "mirrorPercent");
+    share = read_whole_percentage(reader, *percent);
+  }
+  if (mirror != nullptr && !out.mirrors.empty()) out.mirrors.front().percentage = share;
+  for (const HttpDestination& destination : out.route) {
+    if (out.route.size() > 1 && !destination.weight) {
+      reader.warning(destination.where.line,
+                     fmt::format("destination {} has no weight and gets nothing", destination.destination.host), "add a weight");
+    }
+  }
+}
+
+void Table<TcpMatch>::check(Reader& reader, const Node& node, TcpMatch& out) {
+  const Node* subnets = node.find("destinationSubnets");
+  for (std::size_t i = 0; subnets != nullptr && i < out.destination_subnets.size() && i < subnets->items.size(); ++i) {
+    if (Cidr::parse(out.destination_subnets[i])) continue;
+    Reader::Step step(reader, "destinationSubnets");
+    Reader::Step item(reader, i);
+    reader.error(subnets->items[i]->line, fmt::format("\"{}\" is not a subnet", printable(out.destination_subnets[i])),
+                 "write 10.0.0.0/8 or fd00::/8");
+  }
+}
+
+void Table<TcpRoute>::check(Reader& reader, const Node& node, TcpRoute& out) { check_weights(reader, node, out.route); }
+void Table<TlsRoute>::check(Reader& reader, const Node& node, TlsRoute& out) { check_weights(reader, node, out.route); }
+
+void Table<VirtualService>::check(Reader& reader, const Node& node, VirtualService& out) {
+  const Node* hosts = node.find("hosts");
+  if (hosts != nullptr && hosts->is_list() && hosts->items.empty())
+    reader.error_at("hosts", *hosts, "the list is empty", "delegates are not supported yet");
+  for (std::size_t i = 0; hosts != nullptr && i < out.hosts.size() && i < hosts->items.size(); ++i) {
+    Reader::Step step(reader, "hosts");
+    Reader::Step item(reader, i);
+    check_host(reader, hosts->items[i]->line, out.hosts[i], true);
+    if (out.hosts[i] == "*" && applies_to_mesh(out.gateways)) {
+      reader.error(hosts->items[i]->line, "\"*\" cannot be used for the mesh", "name the hosts, or bind it to gateways only");
+    }
+    if (std::find(out.hosts.begin(), out.hosts.begin() + static_cast<std::ptrdiff_t>(i), out.hosts[i]) !=
+        out.hosts.begin() + static_cast<std::ptrdiff_t>(i)) {
+      reader.error(hosts->items[i]->line, fmt::format("\"{}\" is listed twice", out.hosts[i]));
+    }
+  }
+  if (out.http.empty() && out.tls.empty() && out.tcp.empty())
+    reader.error(line_of(node, "http"), "no routes", "give http, tls or tcp");
+  for (std::size_t i = 0; i + 1 < out.http.size(); ++i) {
+    if (!takes_all(out.http[i])) continue;
+    Reader::Step step(reader, "http");
+    Reader::Step item(reader, i + 1);
+    reader.warning(out.http[i + 1].where.line,
+                   fmt::format("never reached: the route of line {} takes every request", out.http[i].where.line),
+                   "put it before that one");
+    break;
+  }
+  check_export_to(reader, node, out.export_to);
+  for (std::size_t i = 0; i < out.tls.size(); ++i) {
+    for (const TlsMatch& match : out.tls[i].match) {
+      for (const std::string& sni : match.sni_hosts) {
+        bool listed = std::any_of(out.hosts.begin(), out.hosts.end(), [&](const std::string& host) { return covers(host, sni); });
+        if (!listed)
+          reader.error(match.where.line, fmt::format("server name \"{}\" is not among the hosts", printable(sni)),
+                       "add it to spec.hosts");
+      }
+    }
+  }
+}
+
+void read_object(Reader& reader, const Node& node, VirtualService& out) { read_whole(reader, node, out); }
+
+void describe_virtual_service(std::string& out) { describe_rows<VirtualService>(out, "spec."); }
+
+}  // namespace weir::mesh
