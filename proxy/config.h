@@ -48,6 +48,14 @@ struct CircuitLimits {
   std::uint32_t max_retries = UINT32_MAX;
 };
 
+/// What Istio's metrics say of the destination; from the cluster's metadata istio.services, "unknown" where it is not there.
+struct ServiceLabels {
+  std::string host = "unknown";  ///< destination_service
+  std::string name = "unknown";  ///< destination_service_name; the cluster's name for the built-in ones
+  std::string ns = "unknown";    ///< destination_service_namespace
+  friend bool operator==(const ServiceLabels&, const ServiceLabels&) = default;
+};
+
 struct Cluster {
   std::string name;
   std::string eds_service_name;  ///< resource name asked of EDS
@@ -60,7 +68,8 @@ struct Cluster {
   CircuitLimits limits;
   std::optional<IpAddr> bind4;  ///< source for IPv4 endpoints (127.0.0.6 inbound)
   std::optional<IpAddr> bind6;
-  RuleRef rule;                                  ///< the DestinationRule it comes from, if any
+  RuleRef rule;  ///< the DestinationRule it comes from, if any
+  ServiceLabels service;
   std::shared_ptr<const EndpointSet> endpoints;  ///< never null; empty for original_dst
 };
 
