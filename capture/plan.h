@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+// A policy turned into ordered steps, and the oracle that says what they do to a packet. Pure.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/ip.h"
+#include "base/port_set.h"
+#include "capture/policy.h"
+
+namespace weir::capture {
+
+/// Where a step stands. A packet from outside meets guard_inbound, then inbound; one from a process of the sandbox meets
+/// guard_outbound, then outbound. `capture_*` verdicts lead to the to_* chains. Guards see every packet as its sender addressed
+/// it; inbound and outbound decide once, on a connection's first packet.
+enum class Chain : std::uint8_t { guard_inbound, guard_outbound, inbound, outbound, to_inbound, to_outbound };
+inline constexpr Chain kChains[] = {Chain::guard_inbound, Chain::guard_outbound, Chain::to_inbound,
+                                    Chain::to_outbound,   Chain::inbound,        Chain::outbound};
+std::string_view name(Chain chain);
+
+enum class Verdict : std::uint8_t {
+  pass,              ///< leave alone: direct
+  capture_inbound,   ///< go on in to_inbound
+  capture_outbound,  ///< go on in to_outbound
+  redirect,          ///< to redirect_port of this sandbox
+  reset,             ///< refuse with a TCP reset
+  hold,              ///< drop while the gate is closed (the kernel sends SYNs again), else go on
+  open_gate,         ///< open the start gate for good, go on
+};
+std::string_view name(Verdict verdict);
+
+/// All that is set must hold; an empty list or set asks nothing. Not both a list and its negation.
+struct Match {
+  enum class Protocol : std::uint8_t { any, tcp, not_tcp };
+  enum class Syn : std::uint8_t { any, first, later };  ///< first: SYN without ACK; later: every other TCP packet
+  Protocol protocol = Protocol::any;
+  Syn syn = Syn::any;
+  std::string in_interface, out_interface;  ///< "lo", "eth0", "eth+"
+  std::string not_in_interface;
+  std::vector<Cidr> source;
+  std::vector<Cidr> destination, not_destination;  ///< lists hold both families; a family without an entry in `destination` never
+                                                   ///< matches, one without an entry in `not_destination` always
+  PortSet ports, not_ports;                        ///< TCP destination ports
+  std::vector<std::uint32_t> uids, not_uids, gids, not_gids;  ///< of the sending socket's creator
+  bool to_this_sandbox = false;                               ///< the destination is an address of this sandbox
+  friend bool operator==(const Match&, const Match&) = default;
+};
+/// "tcp, out lo, to not 127.0.0.1/32 ::1/128, port not 15008, uid 1337"; "everything" if nothing is asked.
+std::string to_text(const Match& match);
+
+struct Step {
+  Chain chain = Chain::outbound;
+  Match match;
+  Verdict verdict = Verdict::pass;
+  Port redirect_port = 0;  ///< for Verdict::redirect
+  std::string why;         ///< names the flag or default that wants it; at most 120 bytes, printable ASCII without quotes
+  friend bool operator==(const Step&, const Step&) = default;
+};
+/// "pass", "redirect to 15001", "reset", …
+std::string verdict_text(const Step& step);
+
+struct CapturePlan {
+  std::vector<Step> steps;  ///< in order within each chain; chains in the order of kChains
+  std::optional<Nanoseconds> start_gate;
+  /// ::6/128 must be an address of lo, since the proxy speaks to its workload from it (127.0.0.6 is one by itself).
+  bool needs_inbound_source6 = true;
+  friend bool operator==(const CapturePlan&, const CapturePlan&) = default;
+};
+
+/// The one place that decides. `policy` must have no errors (validate). Mode none gives an empty plan.
+CapturePlan plan(const CapturePolicy& policy);
+
+/// A packet that opens a connection (or a lone datagram).
+struct Packet {
+  bool from_outside = false;  ///< else from a process of the sandbox
+  std::string interface;      ///< comes in by (from outside) or goes out by; "lo" for what stays in the sandbox
+  bool is_tcp = true;
+  bool is_first = true;  ///< a SYN without ACK
+  IpAddr source, destination;
+  Port port = 0;
+  std::uint32_t uid = 0, gid = 0;  ///< meaningful if not from_outside
+  bool to_this_sandbox = false;    ///< the destination is one of the sandbox's addresses
+  bool gate_is_closed = false;     ///< the start gate still holds
+};
+
+enum class Outcome : std::uint8_t { direct, inbound, outbound, reset, held };  ///< inbound/outbound: to that port of the proxy
+std::string_view name(Outcome outcome);
+
+struct Judgement {
+  Outcome outcome = Outcome::direct;
+  Port port = 0;               ///< of the proxy, for inbound and outbound
+  const Step* step = nullptr;  ///< that decided (of the plan given); nullptr: none matched, so direct
+  std::string why;
+};
+
+/// What the plan does to the packet: the oracle of every backend, and the engine of `explain`.
+Judgement judge(const CapturePlan& plan, const Packet& packet);
+
+/// The plan for people: a line per step with match, verdict and why.
+std::string to_text(const CapturePlan& plan);
+
+}  // namespace weir::capture

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// What one workload asks to have captured. A value: no kernel, no files.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/duration.h"
+#include "base/ip.h"
+#include "base/port_set.h"
+#include "base/problem.h"
+#include "base/well_known.h"
+
+namespace weir::capture {
+
+enum class Mode : std::uint8_t { redirect, none };  ///< none: sidecar.istio.io/interceptionMode NONE, capture nothing
+enum class Selection : std::uint8_t { none, list, all };
+
+/// Which destinations outbound capture takes. `none`: no CIDR (included ports still capture).
+struct CidrSelection {
+  Selection kind = Selection::none;
+  std::vector<Cidr> list;
+  friend bool operator==(const CidrSelection&, const CidrSelection&) = default;
+};
+
+/// Which destination ports inbound capture takes.
+struct PortSelection {
+  Selection kind = Selection::none;
+  PortSet list;
+  friend bool operator==(const PortSelection&, const PortSelection&) = default;
+};
+
+/// Whose outbound traffic is captured, by the socket's gid: all but `exclude`, or only `include`.
+struct OwnerGroups {
+  bool all = true;
+  std::vector<std::uint32_t> include;  ///< used if not `all`
+  std::vector<std::uint32_t> exclude;  ///< used if `all`
+  friend bool operator==(const OwnerGroups&, const OwnerGroups&) = default;
+};
+
+/// Both IP families, always (invariant 10). Defaults are istio-iptables': outbound and inbound capture nothing until asked.
+struct CapturePolicy {
+  Mode mode = Mode::redirect;
+  Port outbound_port = well_known::kOutboundPort;
+  Port inbound_port = well_known::kInboundPort;
+  Port tunnel_port = well_known::kTunnelPort;
+  std::vector<std::uint32_t> proxy_uids = {well_known::kProxyUid};
+  std::vector<std::uint32_t> proxy_gids = {well_known::kProxyGid};
+  PortSelection inbound_ports;
+  PortSet inbound_exclude_ports;  ///< effective only when inbound_ports is all
+  CidrSelection outbound_cidrs;
+  std::vector<Cidr> outbound_exclude_cidrs;
+  PortSet outbound_include_ports;
+  PortSet outbound_exclude_ports;
+  std::vector<std::string> exclude_interfaces;      ///< "eth0", or "eth+" for every name that begins so
+  std::vector<std::string> kube_virt_interfaces;    ///< traffic that comes in here counts as outbound
+  Cidr loopback_cidr4{IpAddr::v4(0x7f000001), 32};  ///< what "localhost" is in IPv4; in IPv6 always ::1/128
+  OwnerGroups owner_groups;
+  /// Start gate: new captured connections wait (their SYNs are dropped) until the proxy's uid sends its first packet, at most so
+  /// long. nullopt: no gate.
+  std::optional<Nanoseconds> start_gate;
+
+  friend bool operator==(const CapturePolicy&, const CapturePolicy&) = default;
+};
+
+/// What is wrong or without effect in a policy, all at once, by the names of the flags. No errors means that plan() may be
+/// called.
+std::vector<Problem> validate(const CapturePolicy& policy);
+
+}  // namespace weir::capture

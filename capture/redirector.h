@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// What every redirection backend can do, and nothing more.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "base/well_known.h"
+#include "capture/plan.h"
+
+namespace weir::capture {
+
+/// The name that all we put into the kernel bears; only what bears it is ever changed or deleted (invariant 5).
+struct Owner {
+  std::string name = well_known::kOwner;
+};
+
+/// What apply() did.
+struct Applied {
+  bool changed = false;            ///< false: the kernel already had exactly this plan
+  std::vector<std::string> notes;  ///< for people: "IPv6 is off in this namespace: …"
+};
+
+/// Differences between plan and kernel, one sentence each; empty: none.
+struct Drift {
+  std::vector<std::string> differences;
+  bool empty() const { return differences.empty(); }
+};
+
+/// Programs one network namespace: the one in which it was made. Not thread-safe.
+class Redirector {
+ public:
+  virtual ~Redirector() = default;
+  virtual std::string_view name() const = 0;
+  /// Can it work here? The error (environment) says what is missing and what to do. Changes nothing.
+  virtual Result<> probe() = 0;
+  /// Leaves the whole plan or nothing of ours (invariant 4); replaces what an earlier apply left. Idempotent.
+  virtual Result<Applied> apply(const CapturePlan& plan) = 0;
+  /// Changes nothing.
+  virtual Result<Drift> check(const CapturePlan& plan) = 0;
+  /// Takes away only what is ours; true if there was something. Nothing there is success.
+  virtual Result<bool> remove() = 0;
+  /// What apply would program, in the backend's own language, for people and for `nft -f`. Pure.
+  virtual std::string render(const CapturePlan& plan) const = 0;
+};
+
+/// A backend without a kernel, for tests: remembers the plan and records each call; `fail_at` names the verb that fails.
+class NullRedirector : public Redirector {
+ public:
+  std::vector<std::string> calls;
+  std::string fail_at;
+  std::optional<CapturePlan> applied;
+
+  std::string_view name() const override { return "null"; }
+  Result<> probe() override;
+  Result<Applied> apply(const CapturePlan& plan) override;
+  Result<Drift> check(const CapturePlan& plan) override;
+  Result<bool> remove() override;
+  std::string render(const CapturePlan& plan) const override { return to_text(plan); }
+
+ private:
+  Result<> record(std::string verb);
+};
+
+}  // namespace weir::capture
