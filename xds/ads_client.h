@@ -94,8 +94,8 @@ class AdsClient {
   void on_time(TimePoint now);
 
   bool is_open() const;
-  /// When to try again after on_closed(): 500 ms doubling to 30 s, each with full jitter above half of it; at once after a stream
-  /// that brought something.
+  /// When to try again after on_closed(): 500 ms doubling to 30 s, of each the upper half at random; at once after a stream that
+  /// brought something and lived 5 s.
   TimePoint reconnect_at() const;
   /// CDS and LDS were accepted and are warm, or a last good set was loaded. Stays true.
   bool is_ready() const;
@@ -104,7 +104,7 @@ class AdsClient {
   /// For each resource that is active, warming or refused, by name.
   std::vector<ResourceState> states(ResourceType type) const;
   const ActiveSet& active() const;
-  /// Things worth a line in the log since the last call ("CDS 5f…: accepted 21", "RDS: refused reviews: …").
+  /// What went wrong since the last call, each worth a line in the log: refusals, the sink's warnings, odd answers.
   std::vector<Problem> take_notes();
 
  private:
