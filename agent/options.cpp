@@ -39,9 +39,13 @@ void report_unknown(const CLI::App& app, std::vector<Problem>& problems) {
   for (const CLI::Option* option : app.get_options())
     for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
   std::vector<std::string_view> candidates(names.begin(), names.end());
+  bool after_flag = false;  // the value of an unknown flag is not a mistake of its own
   for (const std::string& word : app.remaining()) {
     std::string flag = word.substr(0, word.find('='));
     bool is_flag = word.rfind('-', 0) == 0;
+    bool is_value = after_flag && !is_flag;
+    after_flag = is_flag && word.find('=') == std::string::npos;
+    if (is_value) continue;
     std::string_view near = is_flag ? nearest(flag, candidates) : std::string_view();
     problems.push_back({.object = is_flag ? "flag " + printable(flag) : "argument " + printable(word),
                         .message = is_flag ? "unknown flag" : "no argument is expected here",

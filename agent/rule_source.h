@@ -29,7 +29,7 @@ Result<std::string> read_rule_file(const std::string& path);
 
 /// Tells when the directory or one of the single files may have changed. Events within `coalesce` of each other are one change.
 /// If the directory goes away, looks for its return once a second. Executor's thread.
-class RuleWatch : private io::ReadyHandler {
+class RuleWatch final : private io::ReadyHandler {
  public:
   static Result<std::unique_ptr<RuleWatch>> create(io::Executor& executor, std::string directory, std::vector<std::string> files,
                                                    std::chrono::milliseconds coalesce, std::function<void()> on_change);
