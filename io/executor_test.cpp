@@ -1,149 +1,193 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <doctest/doctest.h>
+#include "io/executor.h"
 
-#include <algorithm>
+#include <atomic>
 #include <csignal>
-#include <functional>
+#include <doctest/doctest.h>
+#include <optional>
 #include <string>
 #include <sys/socket.h>
 #include <thread>
 #include <vector>
 
-#include "io/executor.h"
-#include "kernel/socket.h"
-
 using namespace weir;
+using namespace weir::io;
 using namespace std::chrono_literals;
 
 namespace {
 
 struct Pair {
+  UniqueFd near, far;
   Pair() {
     int fds[2];
-    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) == 0);
-    a = UniqueFd(fds[0]);
-    b = UniqueFd(fds[1]);
+    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds) == 0);
+    near = UniqueFd(fds[0]);
+    far = UniqueFd(fds[1]);
   }
-  UniqueFd a, b;
 };
 
-struct Recorder final : io::ReadyHandler {
+struct Recorder final : ReadyHandler {
+  std::function<void()> readable = [] {}, writable = [] {};
+  int reads = 0, writes = 0;
   void on_readable() override {
-    ++readable;
-    if (then) then();
+    ++reads;
+    readable();
   }
   void on_writable() override {
-    ++writable;
-    if (then) then();
+    ++writes;
+    writable();
   }
-  int readable = 0, writable = 0;
-  std::function<void()> then;
 };
 
-void write_byte(FdRef fd) { REQUIRE(kernel::send(fd, std::span<const char>("x", 1)).bytes == 1); }
+/// Runs until stopped; a test that hangs is ended with a failure.
+void run(Executor& executor) {
+  Timer limit(executor, [&] {
+    FAIL_CHECK("nothing happened within 10 s");
+    executor.stop();
+  });
+  limit.expires_after(10s);
+  executor.run();
+}
+
+void put(const UniqueFd& fd) { REQUIRE(::send(fd.get(), "x", 1, 0) == 1); }
 
 }  // namespace
 
-TEST_CASE("readiness is told once for each wish") {
-  io::Executor executor;
-  Pair pair;
-  Recorder recorder;
-  io::Watch watch(executor, pair.a.ref(), recorder);
-  write_byte(pair.b.ref());
-  recorder.then = [&] {
-    if (recorder.readable == 1) {
-      watch.want_read();  // still readable: told again, although nothing new came
-    } else {
-      executor.stop();
-    }
-  };
-  watch.want_read();
-  watch.want_read();
-  executor.run();
-  CHECK(recorder.readable == 2);
-  CHECK(recorder.writable == 0);
-}
-
-TEST_CASE("writable is told; a closed peer makes readable") {
-  io::Executor executor;
-  Pair pair;
-  Recorder recorder;
-  io::Watch watch(executor, pair.a.ref(), recorder);
-  recorder.then = [&] {
-    if (recorder.writable == 1 && recorder.readable == 0) {
-      pair.b.reset();
-      watch.want_read();
-    } else {
-      executor.stop();
-    }
-  };
-  watch.want_write();
-  executor.run();
-  CHECK(recorder.writable == 1);
-  CHECK(recorder.readable == 1);
-}
-
-TEST_CASE("a watch that was reset tells nobody, even if the event was queued already") {
-  io::Executor executor;
-  Pair one, two;
-  Recorder first, second;
-  io::Watch watch_one(executor, one.a.ref(), first), watch_two(executor, two.a.ref(), second);
-  first.then = [&] { watch_two.reset(); };
-  second.then = [&] { watch_one.reset(); };
-  write_byte(one.b.ref());
-  write_byte(two.b.ref());
-  watch_one.want_read();
-  watch_two.want_read();
-  io::Timer end(executor, [&] { executor.stop(); });
-  end.expires_after(20ms);
-  executor.run();
-  CHECK(first.readable + second.readable == 1);
-  CHECK(kernel::send(one.a.ref(), std::span<const char>("y", 1)).bytes == 1);  // the descriptor is still open
-}
-
-TEST_CASE("timers fire in the order of their times and not before") {
-  io::Executor executor;
-  std::string order;
-  auto start = io::Clock::now();
-  io::Timer late(executor, [&] {
-    order += "late";
+TEST_CASE("tasks run in the order of posting, also from other threads") {
+  Executor executor;
+  std::vector<int> seen;
+  executor.post([&] { seen.push_back(1); });
+  std::thread other([&] {
+    for (int i = 2; i <= 1000; ++i) executor.post([&, i] { seen.push_back(i); });
     executor.stop();
   });
-  io::Timer early(executor, [&] {
-    order += "early ";
-    CHECK(io::Clock::now() - start >= 5ms);
-  });
-  io::Timer never(executor, [&] { order += "never "; });
-  late.expires_after(30ms);
-  early.expires_after(5ms);
-  never.expires_after(1ms);
-  never.cancel();
-  CHECK_FALSE(never.armed());
-  executor.run();
-  CHECK(order == "early late");
-}
-
-TEST_CASE("posts from other threads run here, in order") {
-  io::Executor executor;
-  std::vector<int> seen;
-  std::thread other([&] {
-    for (int i = 0; i < 1000; ++i) executor.post([&seen, i] { seen.push_back(i); });
-    executor.post([&] { executor.stop(); });
-  });
-  executor.run();
+  run(executor);
   other.join();
   REQUIRE(seen.size() == 1000);
-  CHECK(std::is_sorted(seen.begin(), seen.end()));
+  for (int i = 0; i < 1000; ++i) CHECK(seen[static_cast<std::size_t>(i)] == i + 1);
 }
 
-TEST_CASE("signals reach their handler") {
-  io::Executor executor;
+TEST_CASE("a descriptor that is ready is told once for each wish") {
+  Executor executor;
+  Pair pair;
+  Recorder handler;
+  Watch watch(executor, pair.near.ref(), handler);
+  put(pair.far);
+  watch.want_read();
+  watch.want_read();
+  handler.readable = [&] {
+    if (handler.reads < 3)
+      watch.want_read();  // still unread: told again
+    else
+      executor.post([&] { executor.stop(); });
+  };
+  run(executor);
+  CHECK(handler.reads == 3);
+  CHECK(handler.writes == 0);
+}
+
+TEST_CASE("writing is told, and a hang-up counts as readable and writable") {
+  Executor executor;
+  Pair pair;
+  Recorder handler;
+  Watch watch(executor, pair.near.ref(), handler);
+  handler.writable = [&] {
+    if (handler.writes > 1) return;
+    pair.far.reset();
+    watch.want_read();
+    watch.want_write();
+  };
+  handler.readable = [&] { executor.stop(); };
+  watch.want_write();
+  run(executor);
+  CHECK(handler.reads == 1);
+  CHECK(handler.writes == 2);
+}
+
+TEST_CASE("after reset no call comes, not even one that was queued") {
+  Executor executor;
+  Pair one, two;
+  Recorder first, second;
+  std::optional<Watch> a(std::in_place, executor, one.near.ref(), first);
+  std::optional<Watch> b(std::in_place, executor, two.near.ref(), second);
+  put(one.far);
+  put(two.far);
+  // Both are ready in the same round; whoever is called first destroys both.
+  auto destroy = [&] {
+    a.reset();
+    b.reset();
+    executor.stop();
+  };
+  first.readable = second.readable = destroy;
+  a->want_read();
+  a->want_write();
+  b->want_read();
+  b->want_write();
+  first.writable = second.writable = destroy;
+  run(executor);
+  CHECK(first.reads + first.writes + second.reads + second.writes == 1);
+}
+
+TEST_CASE("a watch may be destroyed while its executor no longer runs") {
+  Pair pair;
+  Recorder handler;
+  Executor executor;
+  Watch watch(executor, pair.near.ref(), handler);
+  watch.want_read();
+  watch.want_write();
+  executor.stop();
+  run(executor);
+}
+
+TEST_CASE("timers fire in order, at or after their time, and not when cancelled") {
+  Executor executor;
+  std::vector<int> seen;
+  auto start = Clock::now();
+  TimePoint at[3];
+  Timer first(executor, [&] { seen.push_back(1), at[0] = Clock::now(); });
+  Timer second(executor, [&] { seen.push_back(2), at[1] = Clock::now(); });
+  Timer never(executor, [&] { seen.push_back(9); });
+  Timer third(executor, [&] { seen.push_back(3), at[2] = Clock::now(), executor.stop(); });
+  third.expires_after(30ms);
+  never.expires_after(20ms);
+  second.expires_after(10ms);
+  first.expires_after(1h);
+  CHECK(first.armed());
+  first.expires_after(0ms);
+  never.cancel();
+  CHECK(!never.armed());
+  run(executor);
+  CHECK(seen == std::vector<int>{1, 2, 3});
+  CHECK(at[1] - start >= 10ms);
+  CHECK(at[2] - start >= 30ms);
+  CHECK(!third.armed());
+}
+
+TEST_CASE("a timer may be set anew or destroyed by its own expiry") {
+  Executor executor;
+  int count = 0;
+  std::optional<Timer> timer;
+  timer.emplace(executor, [&] {
+    if (++count < 3) {
+      timer->expires_after(1ms);
+    } else {
+      timer.reset();
+      executor.stop();
+    }
+  });
+  timer->expires_after(1ms);
+  run(executor);
+  CHECK(count == 3);
+}
+
+TEST_CASE("a signal is handed to the handler") {
+  Executor executor;
   int got = 0;
-  REQUIRE(executor.on_signals({SIGUSR2}, [&](int signal) {
+  REQUIRE(executor.on_signals({SIGUSR1, SIGUSR2}, [&](int signal) {
     got = signal;
     executor.stop();
   }));
-  ::raise(SIGUSR2);
-  executor.run();
+  executor.post([] { ::raise(SIGUSR2); });
+  run(executor);
   CHECK(got == SIGUSR2);
 }

@@ -6,90 +6,104 @@
 
 namespace weir::io {
 
-namespace {
-
-constexpr auto kTick = std::chrono::milliseconds(1);
-
-}  // namespace
-
-TimerWheel::TimerWheel(TimePoint start) : start_(start) {
-  for (Head& head : slots_) head.next_ = head.previous_ = &head;
+TimerWheel::TimerWheel() {
+  for (WheelEntry& head : heads_) head.previous = head.next = &head;
 }
 
-void TimerWheel::schedule(Entry& entry, TimePoint at) {
-  cancel(entry);
-  // Rounded up, so that nothing fires early; a past time falls into the next tick.
-  auto ticks = at <= start_ ? 0 : static_cast<std::uint64_t>((at - start_ + kTick - std::chrono::nanoseconds(1)) / kTick);
-  entry.due_ = std::max(ticks, tick_ + 1);
-  std::size_t slot = entry.due_ % kSlots;
-  Head& head = slots_[slot];
-  entry.next_ = &head;
-  entry.previous_ = head.previous_;
-  head.previous_->next_ = &entry;
-  head.previous_ = &entry;
-  used_[slot / 64] |= std::uint64_t{1} << (slot % 64);
+void TimerWheel::insert(WheelEntry& entry, std::uint64_t due) {
+  entry.due = std::max(due, now_ + 1);
+  link(entry);
 }
 
-void TimerWheel::cancel(Entry& entry) {
-  if (entry.is_linked()) unlink(entry);
+void TimerWheel::link(WheelEntry& entry) {
+  constexpr std::uint64_t span = std::uint64_t{1} << (kFirstBits + (kLevels - 1) * kBits);
+  // Too far away: as far as the last level reaches, and from there again.
+  std::uint64_t due = std::min(std::max(entry.due, now_), now_ + span - (std::uint64_t{1} << shift_of(kLevels - 1)));
+  unsigned level = 0;
+  while (level + 1 < kLevels && ((due >> shift_of(level)) - (now_ >> shift_of(level))) >= (std::uint64_t{1} << bits_of(level)))
+    ++level;
+  auto index = static_cast<unsigned>((due >> shift_of(level)) & ((1U << bits_of(level)) - 1));
+  unsigned slot = first_slot_of(level) + index;
+  WheelEntry& head = heads_[slot];
+  entry.slot = static_cast<std::uint16_t>(slot);
+  entry.previous = head.previous;
+  entry.next = &head;
+  head.previous->next = &entry;
+  head.previous = &entry;
+  occupied_[slot / 64] |= std::uint64_t{1} << (slot % 64);
 }
 
-void TimerWheel::unlink(Entry& entry) {
-  entry.previous_->next_ = entry.next_;
-  entry.next_->previous_ = entry.previous_;
-  entry.next_ = entry.previous_ = nullptr;
-  std::size_t slot = entry.due_ % kSlots;
-  if (slots_[slot].next_ == &slots_[slot]) used_[slot / 64] &= ~(std::uint64_t{1} << (slot % 64));
+void TimerWheel::remove(WheelEntry& entry) {
+  if (!entry.linked()) return;
+  entry.previous->next = entry.next;
+  entry.next->previous = entry.previous;
+  entry.next = entry.previous = nullptr;
+  if (heads_[entry.slot].next == &heads_[entry.slot]) occupied_[entry.slot / 64] &= ~(std::uint64_t{1} << (entry.slot % 64));
 }
 
-void TimerWheel::advance(TimePoint now) {
-  auto target = now <= start_ ? 0 : static_cast<std::uint64_t>((now - start_) / kTick);
-  if (target <= tick_) return;
-  // After a long pause one turn over all slots is enough.
-  std::uint64_t first = target - tick_ > kSlots ? target - kSlots + 1 : tick_ + 1;
-  // Moved first: what handlers schedule for a past time then lands beyond the target and waits for the next call.
-  tick_ = target;
-  for (std::uint64_t tick = first; tick <= target; ++tick) {
-    Head& head = slots_[tick % kSlots];
-    if (head.next_ == &head) continue;
-    // Due entries move to a list of their own, since handlers may cancel or schedule any entry.
-    Head due;
-    due.next_ = due.previous_ = &due;
-    for (Entry* entry = head.next_; entry != &head;) {
-      Entry* next = entry->next_;
-      if (entry->due_ <= target) {
-        std::uint64_t when = entry->due_;
-        unlink(*entry);
-        entry->due_ = when;
-        entry->next_ = &due;
-        entry->previous_ = due.previous_;
-        due.previous_->next_ = entry;
-        due.previous_ = entry;
-      }
-      entry = next;
+std::uint64_t TimerWheel::next_of_level(unsigned level) const {
+  unsigned size = 1U << bits_of(level);
+  std::uint64_t current = now_ >> shift_of(level);
+  unsigned base = first_slot_of(level) / 64;
+  // Slots after the current one, in the order in which they come; the current one is empty (it was emptied when we came to it).
+  for (unsigned step = 1; step <= size;) {
+    auto index = static_cast<unsigned>((current + step) & (size - 1));
+    std::uint64_t word = occupied_[base + index / 64] >> (index % 64);
+    if (word != 0) {
+      step += static_cast<unsigned>(std::countr_zero(word));
+      return (current + step) << shift_of(level);
     }
-    while (due.next_ != &due) {
-      Entry& entry = *due.next_;
-      unlink(entry);
-      entry.fire();
-    }
+    step += 64 - index % 64;
+  }
+  return UINT64_MAX;
+}
+
+std::uint64_t TimerWheel::next_tick() const {
+  std::uint64_t next = UINT64_MAX;
+  for (unsigned level = 0; level < kLevels; ++level) next = std::min(next, next_of_level(level));
+  return next;
+}
+
+void TimerWheel::skip_to(std::uint64_t tick) {
+  if (tick > now_ && next_tick() > tick) now_ = tick;
+}
+
+void TimerWheel::cascade(unsigned level) {
+  unsigned slot = first_slot_of(level) + static_cast<unsigned>((now_ >> shift_of(level)) & ((1U << bits_of(level)) - 1));
+  WheelEntry& head = heads_[slot];
+  // Taken off as a whole first: an entry that is due much later may come back to this very slot.
+  WheelEntry* entry = head.next;
+  head.previous->next = nullptr;
+  head.previous = head.next = &head;
+  occupied_[slot / 64] &= ~(std::uint64_t{1} << (slot % 64));
+  if (entry == &head) return;
+  while (entry != nullptr) {
+    WheelEntry* next = entry->next;
+    entry->next = entry->previous = nullptr;
+    link(*entry);
+    entry = next;
   }
 }
 
-std::optional<TimerWheel::TimePoint> TimerWheel::next_due() const {
-  std::size_t first = (tick_ + 1) % kSlots;
-  for (std::size_t step = 0; step < kSlots;) {
-    std::size_t slot = (first + step) % kSlots;
-    std::uint64_t word = used_[slot / 64] >> (slot % 64);
-    if (word == 0) {
-      step += 64 - slot % 64;
-      continue;
+WheelEntry* TimerWheel::advance(std::uint64_t tick) {
+  while (true) {
+    WheelEntry& head = heads_[now_ & ((1U << kFirstBits) - 1)];
+    if (head.next != &head) {
+      WheelEntry* entry = head.next;
+      remove(*entry);
+      return entry;
     }
-    step += static_cast<std::size_t>(std::countr_zero(word));
-    if (step >= kSlots) break;
-    return start_ + (tick_ + 1 + step) * kTick;
+    std::array<std::uint64_t, kLevels> nexts;
+    for (unsigned level = 0; level < kLevels; ++level) nexts[level] = next_of_level(level);
+    std::uint64_t next = *std::min_element(nexts.begin(), nexts.end());
+    if (next > tick) {
+      now_ = std::max(now_, tick);
+      return nullptr;
+    }
+    now_ = next;
+    for (unsigned level = kLevels - 1; level > 0; --level)
+      if (nexts[level] == next) cascade(level);
   }
-  return std::nullopt;
 }
 
 }  // namespace weir::io

@@ -1,58 +1,59 @@
 // SPDX-License-Identifier: Apache-2.0
-// A hashed timer wheel: O(1) to schedule and cancel, no allocation. Pure: time is an argument. Inside io only.
+// A hierarchical timer wheel over ticks (Varghese and Lauck): setting and cancelling cost O(1), no clock and no system call in
+// it.
 #pragma once
 
 #include <array>
-#include <chrono>
-#include <cstddef>
 #include <cstdint>
-#include <optional>
 
 namespace weir::io {
 
-/// Slots of one millisecond; a time beyond one turn shares a slot and is passed over until its turn comes.
+/// Base of what stands in the wheel. Not copied or moved while linked.
+struct WheelEntry {
+  WheelEntry* previous = nullptr;
+  WheelEntry* next = nullptr;
+  std::uint64_t due = 0;  ///< tick
+  std::uint16_t slot = 0;
+  bool linked() const { return next != nullptr; }
+};
+
+/// Four levels of 64 to 256 slots: 2^26 ticks (18 hours at 1 ms); what is due later waits in the last slot and is sorted in anew.
 class TimerWheel {
  public:
-  using TimePoint = std::chrono::steady_clock::time_point;
+  TimerWheel();
+  TimerWheel(const TimerWheel&) = delete;
+  TimerWheel& operator=(const TimerWheel&) = delete;
 
-  /// Linked into the wheel while scheduled; must be cancelled before it dies.
-  class Entry {
-   public:
-    Entry() = default;
-    Entry(const Entry&) = delete;
-    Entry& operator=(const Entry&) = delete;
-    bool is_linked() const { return next_ != nullptr; }
+  /// `entry` must not be linked. A due tick in the past fires with the next advance.
+  void insert(WheelEntry& entry, std::uint64_t due);
+  void remove(WheelEntry& entry);
+  /// Moves the wheel to `tick` if nothing is due until then; so that what is inserted next lands in the right slot at once.
+  void skip_to(std::uint64_t tick);
 
-   protected:
-    virtual ~Entry() = default;
+  /// Moves the wheel to `tick` as far as there is something to do. Unlinks and returns one entry that is due at or before `tick`,
+  /// or null if there is none any more (then the wheel stands at `tick`).
+  WheelEntry* advance(std::uint64_t tick);
 
-   private:
-    friend class TimerWheel;
-    virtual void fire() = 0;
-    Entry* next_ = nullptr;
-    Entry* previous_ = nullptr;
-    std::uint64_t due_ = 0;  // in ticks since the wheel's start
-  };
-
-  explicit TimerWheel(TimePoint start);
-  /// Replaces a former time. Fires at or after `at`, by at most a tick plus the caller's delay.
-  void schedule(Entry& entry, TimePoint at);
-  void cancel(Entry& entry);
-  /// Fires all that is due at `now`; what is scheduled meanwhile for a time already past fires in the next advance().
-  void advance(TimePoint now);
-  /// When advance() is worth a call: never later than the earliest entry is due, possibly earlier (once a turn). None: empty.
-  std::optional<TimePoint> next_due() const;
+  /// A tick at or before the earliest due one, at which advance() should be called; UINT64_MAX if empty.
+  std::uint64_t next_tick() const;
+  std::uint64_t now() const { return now_; }
 
  private:
-  static constexpr std::size_t kSlots = 4096;
-  struct Head final : Entry {
-    void fire() override {}
-  };
-  void unlink(Entry& entry);
-  TimePoint start_;
-  std::uint64_t tick_ = 0;  // all slots up to this tick have been dealt with
-  std::array<Head, kSlots> slots_;
-  std::array<std::uint64_t, kSlots / 64> used_{};  // a bit for each slot that holds entries
+  static constexpr unsigned kLevels = 4;
+  static constexpr unsigned kFirstBits = 8, kBits = 6;
+  static constexpr unsigned kSlots = (1U << kFirstBits) + (kLevels - 1) * (1U << kBits);
+
+  static unsigned shift_of(unsigned level) { return level == 0 ? 0 : kFirstBits + (level - 1) * kBits; }
+  static unsigned bits_of(unsigned level) { return level == 0 ? kFirstBits : kBits; }
+  static unsigned first_slot_of(unsigned level) { return level == 0 ? 0 : (1U << kFirstBits) + (level - 1) * (1U << kBits); }
+  void link(WheelEntry& entry);
+  /// The next tick at which a slot of this level comes to be emptied; UINT64_MAX if the level is empty.
+  std::uint64_t next_of_level(unsigned level) const;
+  void cascade(unsigned level);
+
+  std::uint64_t now_ = 0;  // every tick up to and including this was dealt with
+  std::array<WheelEntry, kSlots> heads_;
+  std::array<std::uint64_t, kSlots / 64 + 1> occupied_{};  // a bit for each slot that is not empty
 };
 
 }  // namespace weir::io
