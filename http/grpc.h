@@ -185,7 +185,7 @@ class GrpcServerConnection {
   ~GrpcServerConnection();
 
   Result<> feed(std::string_view bytes);
-  /// The socket closed: every live call gets on_closed.
+  /// The socket closed: every live call gets on_closed. The destructor does it, too.
   void on_eof();
   void take(std::string& out, std::size_t limit = 64 * 1024);
   /// True also after a send() from outside feed(): ask after each push.

@@ -98,7 +98,8 @@ class H2Session {
   H2Session(const H2Session&) = delete;
   H2Session& operator=(const H2Session&) = delete;
 
-  /// Takes all of `bytes`. An error (protocol) means: take() what is left (GOAWAY), write it, close. Later calls fail alike.
+  /// Takes all of `bytes`. An error (protocol) means: take() what is left (GOAWAY), write it, close. Later calls fail alike. Also
+  /// without an error is_finished() may become true: the peer broke the protocol and its GOAWAY is on its way.
   Result<> feed(std::string_view bytes);
   /// Appends what is to be sent, until `out` holds `limit` bytes (a frame more at most) or nothing is left.
   void take(std::string& out, std::size_t limit = 64 * 1024);
@@ -106,7 +107,8 @@ class H2Session {
   bool wants_write() const;
   /// Nothing more to read or write: close the connection.
   bool is_finished() const;
-  /// The transport closed: every live stream gets on_close(internal_error); no_error never.
+  /// The transport closed: every live stream gets on_close(internal_error), and nothing is taken any more. To be called before
+  /// the destructor wherever streams may still live.
   void on_eof();
 
   /// Client. Sends method, :scheme, :authority, :path (`upgrade` as :protocol with CONNECT) and `headers` without Host and
@@ -120,7 +122,8 @@ class H2Session {
   void resume(H2Stream& stream);
   /// Body bytes are dealt with: opens the windows. Unconsumed bytes of a closed stream are given back by itself.
   void consume(H2Stream& stream, std::size_t bytes);
-  /// RST_STREAM; on_close follows during take().
+  /// RST_STREAM; on_close follows during take(), no other event of the stream. Not needed after an early answer: a server whose
+  /// response is complete before the request asks for the rest to be stopped by itself (tunnels excepted).
   void reset(H2Stream& stream, H2Code code);
 
   void ping(std::uint64_t opaque);
@@ -139,8 +142,9 @@ class H2Session {
   /// Client: neither drained nor told to go away, and below max_streams().
   bool can_open() const;
 
+  struct Impl;  ///< the room's own
+
  private:
-  struct Impl;
   std::unique_ptr<Impl> impl_;
 };
 
