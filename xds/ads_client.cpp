@@ -26,6 +26,7 @@ constexpr std::size_t kMaxErrorText = 16 * 1024;
 struct Item {
   std::shared_ptr<const Accepted> active, warming;
   std::optional<TimePoint> warm_until;  // of warming; none = for ever
+  bool leaving = false;                 // deleted by the server, but routes from before the stream may still name it
   std::string rejected_version, rejected_why;
   TimePoint rejected_at;
 };
@@ -208,12 +209,30 @@ struct AdsClient::Impl {
   void remove_missing(ResourceType type, const Names& seen) {
     auto& items = of(type).items;
     for (auto it = items.begin(); it != items.end();) {
-      if (seen.contains(it->first)) {
+      it->second.leaving = !seen.contains(it->first) && type == ResourceType::cluster && routes_are_old();
+      if (seen.contains(it->first) || it->second.leaving) {
         ++it;
         continue;
       }
       drop(type, it->first);
       it = items.erase(it);
+    }
+  }
+
+  /// On a new stream CDS comes first: until LDS and RDS were answered, too, the routes are those of the stream before.
+  bool routes_are_old() {
+    const TypeState& listeners = of(ResourceType::listener);
+    const TypeState& routes = of(ResourceType::route);
+    return (!active.of(ResourceType::listener).empty() && listeners.nonce.empty()) ||
+           (!routes.names.empty() && routes.nonce.empty());
+  }
+
+  void let_go() {
+    if (routes_are_old()) return;
+    auto& items = of(ResourceType::cluster).items;
+    for (auto it = items.begin(); it != items.end();) {
+      if (it->second.leaving) drop(ResourceType::cluster, it->first);
+      it = it->second.leaving ? items.erase(it) : std::next(it);
     }
   }
 
@@ -238,6 +257,7 @@ struct AdsClient::Impl {
     if (is_wildcard(type) && parsed.nameless.empty()) remove_missing(type, parsed.seen);
     state.answered = true;
     state.nonce = response.nonce();
+    if (!is_wildcard(type) || type == ResourceType::listener) let_go();
     std::string errors;
     if (parsed.has_errors()) {
       errors = parsed.error_text();

@@ -299,6 +299,19 @@ TEST_CASE("a lost stream changes nothing that serves, and the next one asks for 
   CHECK(world.open() == "CDS v=1 n= node=me\nEDS v=1 n= names=a\nLDS v=1 n=\nRDS v=1 n= names=r");
 }
 
+TEST_CASE("a cluster that goes while the client was away serves until the listeners and routes of the new stream are there") {
+  World world;
+  bring_up(world);
+  world.client.on_closed(world.now);
+  world.open();
+  auto b = cluster("b");
+  auto l = listener("l", "r");
+  CHECK(world.receive(CDS, "2", "m1", {&b}) == "publish CDS[a@1 b@2]\nCDS v=2 n=m1");
+  CHECK(world.receive(LDS, "1", "m2", {&l}) == "LDS v=1 n=m2");
+  auto r = routes("r", "b");
+  CHECK(world.receive(RDS, "2", "m3", {&r}) == "publish CDS[b@2] EDS[] RDS[r@2]\nRDS v=2 n=m3 names=r\nEDS v=1 n=");
+}
+
 TEST_CASE("reconnects back off from 500 ms to 30 s, the upper half of each step at random") {
   World world;
   auto delay = [&] {
@@ -341,7 +354,7 @@ TEST_CASE("a stored set serves at once and is replaced by what the server says")
   CHECK(second.client.is_ready());
   CHECK(second.open() == "CDS v= n= node=me\nEDS v= n= names=a\nLDS v= n=\nRDS v= n= names=r");
   auto b = cluster("b");
-  CHECK(second.receive(CDS, "5", "n1", {&b}) == "publish CDS[b@5] EDS[]\nCDS v=5 n=n1\nEDS v= n=");
+  CHECK(second.receive(CDS, "5", "n1", {&b}) == "publish CDS[a@1 b@5]\nCDS v=5 n=n1");
 }
 
 TEST_CASE("bytes that are no answer and answers for types not asked for change nothing") {
