@@ -36,23 +36,26 @@ struct Parsed {
 struct Option {
   char short_name = 0;                        ///< 0: none
   std::string_view long_name;                 ///< "": environment only
-  std::vector<std::string_view> environment;  ///< first that is set wins; a flag beats them all
+  std::vector<std::string_view> environment;  ///< first that is set and not empty wins; a flag beats them all
   std::string_view value_name;                ///< "PORT"; "" for a switch
   std::string_view default_text;
   std::string_view meaning;
-  bool is_supported = true;  ///< false: any value but the default is refused as "not supported yet"
-  /// Reads the value into the draft; the error's text says what is wrong and what would be right.
-  Result<> (*read)(Parsed& draft, std::string_view value, const Accounts& accounts) = nullptr;
+  /// Reads the value into the draft; adds to `wrong` what is wrong and what would be right, all at once. nullptr: not supported
+  /// yet, so that any value but the default is refused.
+  void (*read)(Parsed& draft, std::string_view value, const Accounts& accounts, std::vector<std::string>& wrong) = nullptr;
+
+  bool is_supported() const { return read != nullptr; }
+  bool is_switch() const { return value_name.empty(); }
 };
 
 std::span<const Option> options();
 
-/// Values as given: flags by long name, environment by variable name. Precedence: flag, environment, default. On errors nothing
-/// but the problems counts; they are all reported at once, warnings among them.
 struct ParseOutcome {
   Parsed parsed;
   std::vector<Problem> problems;
 };
+/// Values as given: flags by long name, environment by variable name. Precedence: flag, environment, default. If there are errors
+/// (has_errors) only the problems count; they are all reported at once, warnings among them. The policy has been validated.
 ParseOutcome parse_options(const std::map<std::string, std::string>& flags, const std::map<std::string, std::string>& environment,
                            const Accounts& accounts);
 

@@ -1,0 +1,423 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "capture/options.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "base/text.h"
+
+namespace weir::capture {
+
+namespace {
+
+using Wrong = std::vector<std::string>;
+
+template <class T>
+void take(Result<T> value, T& into, Wrong& wrong) {
+  if (value)
+    into = std::move(*value);
+  else
+    wrong.push_back(value.error().message());
+}
+
+Result<Port> parse_port(std::string_view text) {
+  auto value = parse_uint(text, 65535);
+  if (!value || *value == 0)
+    return fail(ErrorCode::usage, "\"{}\" is not a port; write a number from 1 to 65535", printable(text));
+  return static_cast<Port>(*value);
+}
+
+/// As Go's strconv.ParseBool, which istio-iptables uses.
+std::optional<bool> parse_bool(std::string_view text) {
+  for (std::string_view yes : {"1", "t", "T", "true", "TRUE", "True"})
+    if (text == yes) return true;
+  for (std::string_view no : {"0", "f", "F", "false", "FALSE", "False"})
+    if (text == no) return false;
+  return std::nullopt;
+}
+
+void read_bool(std::string_view value, bool& into, Wrong& wrong) {
+  if (auto flag = parse_bool(value))
+    into = *flag;
+  else
+    wrong.push_back(fmt::format("\"{}\" is neither true nor false", printable(value)));
+}
+
+/// Items of a comma list, empty ones dropped, as Istio's lists are.
+std::vector<std::string_view> items(std::string_view list) {
+  std::vector<std::string_view> found;
+  for (std::string_view item : split(list, ','))
+    if (item = trim(item); !item.empty()) found.push_back(item);
+  return found;
+}
+
+/// Every bad item is named, not only the first.
+void read_ports(std::string_view list, PortSet& into, Wrong& wrong) {
+  into = {};
+  for (std::string_view item : items(list)) {
+    auto ports = PortSet::parse(item);
+    if (!ports) {
+      wrong.push_back(ports.error().message());
+      continue;
+    }
+    for (const PortRange& range : ports->ranges()) into.add(range);
+  }
+}
+
+void read_cidrs(std::string_view list, std::vector<Cidr>& into, Wrong& wrong) {
+  into.clear();
+  for (std::string_view item : items(list)) {
+    if (item == "*") {
+      wrong.push_back("\"*\" cannot stand here; write ranges like 10.0.0.0/8,fd00::/8");
+      continue;
+    }
+    auto cidr = Cidr::parse(item);
+    if (cidr)
+      into.push_back(*cidr);
+    else
+      wrong.push_back(cidr.error().message());
+  }
+}
+
+void read_ids(std::string_view list, const std::function<std::optional<std::uint32_t>(std::string_view)>& look_up,
+              std::string_view kind, std::vector<std::uint32_t>& into, Wrong& wrong) {
+  into.clear();
+  for (std::string_view item : items(list)) {
+    std::optional<std::uint32_t> id;
+    if (auto number = parse_uint(item, UINT32_MAX - 1)) id = static_cast<std::uint32_t>(*number);
+    if (!id) id = look_up(item);
+    if (id)
+      into.push_back(*id);
+    else
+      wrong.push_back(fmt::format("\"{}\" is neither a number nor a known {}; write numbers like 1337", printable(item), kind));
+  }
+}
+
+void read_names(std::string_view list, std::vector<std::string>& into, Wrong&) {
+  into.clear();
+  for (std::string_view item : items(list)) into.emplace_back(item);
+}
+
+void read_mode(Parsed& draft, std::string_view value, const Accounts&, Wrong& wrong) {
+  if (value.empty() || value == "REDIRECT")
+    draft.policy.mode = Mode::redirect;
+  else if (value == "NONE")
+    draft.policy.mode = Mode::none;
+  else if (value == "TPROXY")
+    wrong.push_back("not supported yet: TPROXY; use REDIRECT");
+  else
+    wrong.push_back(fmt::format("\"{}\" is not an interception mode; write REDIRECT or NONE", printable(value)));
+}
+
+void read_gate(Parsed& draft, std::string_view value, const Accounts&, Wrong& wrong) {
+  if (value.empty() || value == "off") {
+    draft.policy.start_gate.reset();
+    return;
+  }
+  if (!value.starts_with("hold:")) {
+    wrong.push_back(fmt::format("\"{}\" is not a start gate; write hold:30s, or off", printable(value)));
+    return;
+  }
+  auto duration = parse_duration(value.substr(5));
+  if (duration)
+    draft.policy.start_gate = *duration;
+  else
+    wrong.push_back(duration.error().message());
+}
+
+void read_groups(Parsed& draft, std::string_view value, const Accounts& accounts, Wrong& wrong) {
+  draft.policy.owner_groups.all = value == "*";
+  if (value != "*") read_ids(value, accounts.gid_of, "group", draft.policy.owner_groups.include, wrong);
+}
+
+void read_inbound_ports(Parsed& draft, std::string_view value, const Accounts&, Wrong& wrong) {
+  PortSelection& ports = draft.policy.inbound_ports;
+  ports = {};
+  if (value == "*") {
+    ports.kind = Selection::all;
+    return;
+  }
+  read_ports(value, ports.list, wrong);
+  if (!ports.list.empty()) ports.kind = Selection::list;
+}
+
+void read_outbound_cidrs(Parsed& draft, std::string_view value, const Accounts&, Wrong& wrong) {
+  CidrSelection& cidrs = draft.policy.outbound_cidrs;
+  cidrs = {};
+  if (value == "*") {
+    cidrs.kind = Selection::all;
+    return;
+  }
+  read_cidrs(value, cidrs.list, wrong);
+  if (!cidrs.list.empty()) cidrs.kind = Selection::list;
+}
+
+const std::vector<Option>& table() {
+  using P = Parsed;
+  using V = std::string_view;
+  using A = const Accounts;
+  static const std::vector<Option> rows = {
+      {'p',
+       "envoy-port",
+       {},
+       "PORT",
+       "15001",
+       "port of the proxy to which outbound connections go",
+       [](P& d, V v, A&, Wrong& w) { take(parse_port(v), d.policy.outbound_port, w); }},
+      {'z',
+       "inbound-capture-port",
+       {"INBOUND_CAPTURE_PORT"},
+       "PORT",
+       "15006",
+       "port of the proxy to which inbound connections go",
+       [](P& d, V v, A&, Wrong& w) { take(parse_port(v), d.policy.inbound_port, w); }},
+      {'e',
+       "inbound-tunnel-port",
+       {"INBOUND_TUNNEL_PORT"},
+       "PORT",
+       "15008",
+       "HBONE port; never captured inbound",
+       [](P& d, V v, A&, Wrong& w) { take(parse_port(v), d.policy.tunnel_port, w); }},
+      {'u',
+       "proxy-uid",
+       {"PROXY_UID"},
+       "UIDS",
+       "",
+       "uids whose traffic is never captured; empty: the uid of user $ENVOY_USER, else 1337",
+       [](P& d, V v, A& a, Wrong& w) { read_ids(v, a.uid_of, "user", d.policy.proxy_uids, w); }},
+      {'g',
+       "proxy-gid",
+       {"PROXY_GID"},
+       "GIDS",
+       "",
+       "gids whose traffic is never captured; empty: the same as --proxy-uid",
+       [](P& d, V v, A& a, Wrong& w) { read_ids(v, a.gid_of, "group", d.policy.proxy_gids, w); }},
+      {'m',
+       "istio-inbound-interception-mode",
+       {"ISTIO_INBOUND_INTERCEPTION_MODE"},
+       "MODE",
+       "",
+       "REDIRECT (also if empty), or NONE: capture nothing; TPROXY is not supported yet",
+       read_mode},
+      {'b',
+       "istio-inbound-ports",
+       {"ISTIO_INBOUND_PORTS"},
+       "PORTS",
+       "",
+       "inbound ports to capture: *, a list, or nothing (then nothing inbound is captured)",
+       read_inbound_ports},
+      {'d',
+       "istio-local-exclude-ports",
+       {"ISTIO_LOCAL_EXCLUDE_PORTS"},
+       "PORTS",
+       "",
+       "inbound ports never captured; effective only with --istio-inbound-ports '*'",
+       [](P& d, V v, A&, Wrong& w) { read_ports(v, d.policy.inbound_exclude_ports, w); }},
+      {'c',
+       "istio-exclude-interfaces",
+       {"ISTIO_EXCLUDE_INTERFACES"},
+       "NAMES",
+       "",
+       "interfaces whose traffic is never captured, in or out; eth+ means all that begin with eth",
+       [](P& d, V v, A&, Wrong& w) { read_names(v, d.policy.exclude_interfaces, w); }},
+      {'i',
+       "istio-service-cidr",
+       {"ISTIO_SERVICE_CIDR"},
+       "CIDRS",
+       "",
+       "outbound destinations to capture: *, a list of IPv4 and IPv6 ranges, or nothing",
+       read_outbound_cidrs},
+      {'x',
+       "istio-service-exclude-cidr",
+       {"ISTIO_SERVICE_EXCLUDE_CIDR"},
+       "CIDRS",
+       "",
+       "outbound destinations never captured; beats --istio-service-cidr and --istio-outbound-ports",
+       [](P& d, V v, A&, Wrong& w) { read_cidrs(v, d.policy.outbound_exclude_cidrs, w); }},
+      {'q',
+       "istio-outbound-ports",
+       {"ISTIO_OUTBOUND_PORTS"},
+       "PORTS",
+       "",
+       "outbound ports captured even where --istio-service-cidr does not contain the destination",
+       [](P& d, V v, A&, Wrong& w) { read_ports(v, d.policy.outbound_include_ports, w); }},
+      {'o',
+       "istio-local-outbound-ports-exclude",
+       {"ISTIO_LOCAL_OUTBOUND_PORTS_EXCLUDE"},
+       "PORTS",
+       "",
+       "outbound ports never captured; beats all other outbound options",
+       [](P& d, V v, A&, Wrong& w) { read_ports(v, d.policy.outbound_exclude_ports, w); }},
+      {'k',
+       "kube-virt-interfaces",
+       {"KUBE_VIRT_INTERFACES"},
+       "NAMES",
+       "",
+       "interfaces of virtual machines: what comes in by them counts as outbound",
+       [](P& d, V v, A&, Wrong& w) { read_names(v, d.policy.kube_virt_interfaces, w); }},
+      {'t', "istio-inbound-tproxy-mark", {"ISTIO_INBOUND_TPROXY_MARK"}, "MARK", "1337", "packet mark for TPROXY"},
+      {'r', "istio-inbound-tproxy-route-table", {"ISTIO_INBOUND_TPROXY_ROUTE_TABLE"}, "TABLE", "133", "routing table for TPROXY"},
+      {'n',
+       "dry-run",
+       {"DRY_RUN"},
+       "",
+       "false",
+       "print the plan, its reasons and the nftables rules; change nothing",
+       [](P& d, V v, A&, Wrong& w) { read_bool(v, d.requests.dry_run, w); }},
+      {0,
+       "start-gate",
+       {"WEIR_START_GATE"},
+       "GATE",
+       "off",
+       "hold:DURATION lets new connections wait until the proxy sends its first packet, at most so long; off: no gate",
+       read_gate},
+      {0, "iptables-probe-port", {"IPTABLES_PROBE_PORT"}, "PORT", "15002", "port that --run-validation dials"},
+      {0, "probe-timeout", {"PROBE_TIMEOUT"}, "DURATION", "5s", "time limit of --run-validation"},
+      {0, "skip-rule-apply", {"SKIP_RULE_APPLY"}, "", "false", "do not touch rules (use the verb check instead)"},
+      {0, "run-validation", {"RUN_VALIDATION"}, "", "false", "self-test by a connection (use the verb check instead)"},
+      {0, "redirect-dns", {"REDIRECT_DNS", "ISTIO_META_DNS_CAPTURE"}, "", "false", "capture DNS"},
+      {0, "capture-all-dns", {"CAPTURE_ALL_DNS"}, "", "false", "capture DNS to any server"},
+      {0, "drop-invalid", {"DROP_INVALID", "INVALID_DROP"}, "", "false", "drop packets that connection tracking calls invalid"},
+      {0,
+       "dual-stack",
+       {"DUAL_STACK", "ISTIO_DUAL_STACK"},
+       "",
+       "false",
+       "accepted; both IP families are always programmed",
+       [](P&, V v, A&, Wrong& w) {
+         bool ignored = false;
+         read_bool(v, ignored, w);
+       }},
+      {0,
+       "network-namespace",
+       {"NETWORK_NAMESPACE"},
+       "PATH",
+       "",
+       "another network namespace (use nsenter --net=PATH weir-init instead)"},
+      {0, "cni-mode", {"CNI_MODE"}, "", "false", "work from the host"},
+      {0,
+       "reconcile",
+       {"RECONCILE"},
+       "",
+       "false",
+       "accepted; apply always replaces what differs, in one transaction",
+       [](P&, V v, A&, Wrong& w) {
+         bool ignored = false;
+         read_bool(v, ignored, w);
+       }},
+      {0,
+       "cleanup-only",
+       {"CLEANUP_ONLY"},
+       "",
+       "false",
+       "the same as the verb remove",
+       [](P& d, V v, A&, Wrong& w) { read_bool(v, d.requests.cleanup_only, w); }},
+      {0,
+       "force-apply",
+       {"FORCE_APPLY"},
+       "",
+       "false",
+       "program the rules even if they are there already",
+       [](P& d, V v, A&, Wrong& w) { read_bool(v, d.requests.force_apply, w); }},
+      {0,
+       "native-nftables",
+       {"NATIVE_NFTABLES"},
+       "",
+       "false",
+       "accepted; nftables is what is used",
+       [](P&, V v, A&, Wrong& w) {
+         bool ignored = false;
+         read_bool(v, ignored, w);
+       }},
+      {0, "force-iptables-binary", {"FORCE_IPTABLES_BINARY"}, "NAME", "", "legacy or nft variant of iptables"},
+      {0,
+       "",
+       {"ISTIO_OUTBOUND_OWNER_GROUPS"},
+       "GROUPS",
+       "*",
+       "groups (names or gids of a socket's owner) whose outbound traffic is captured",
+       read_groups},
+      {0,
+       "",
+       {"ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE"},
+       "GROUPS",
+       "",
+       "groups whose outbound traffic is never captured",
+       [](P& d, V v, A& a, Wrong& w) { read_ids(v, a.gid_of, "group", d.policy.owner_groups.exclude, w); }},
+      {0,
+       "",
+       {"ISTIO_OUTBOUND_IPV4_LOOPBACK_CIDR"},
+       "CIDR",
+       "127.0.0.1/32",
+       "what localhost is in IPv4",
+       [](P& d, V v, A&, Wrong& w) { take(Cidr::parse(v), d.policy.loopback_cidr4, w); }},
+      {0, "", {"DRY_RUN_FILE_PATH"}, "FILE", "", "file for the output of a dry run (redirect the output instead)"},
+  };
+  return rows;
+}
+
+struct Given {
+  std::string value;
+  std::string object;  ///< for problems: "flag --envoy-port", "environment variable PROXY_UID"
+};
+
+std::optional<Given> given(const Option& option, const std::map<std::string, std::string>& flags,
+                           const std::map<std::string, std::string>& environment) {
+  if (auto flag = flags.find(std::string(option.long_name)); !option.long_name.empty() && flag != flags.end())
+    return Given{flag->second, fmt::format("flag --{}", option.long_name)};
+  for (std::string_view variable : option.environment)
+    if (auto found = environment.find(std::string(variable)); found != environment.end() && !found->second.empty())
+      return Given{found->second, fmt::format("environment variable {}", variable)};
+  return std::nullopt;
+}
+
+bool is_default(const Option& option, std::string_view value) {
+  if (option.is_switch()) return parse_bool(value) == parse_bool(option.default_text);
+  return value == option.default_text || value.empty();
+}
+
+std::string refusal(const Option& option, std::string_view value) {
+  if (option.is_switch() && !parse_bool(value)) return fmt::format("\"{}\" is neither true nor false", printable(value));
+  return fmt::format("not supported yet: {} (value \"{}\"); leave it out", option.meaning, printable(value));
+}
+
+/// Who the proxy is when nobody says: istio-iptables' rule.
+void default_owners(Parsed& draft, bool uid_given, bool gid_given, const std::map<std::string, std::string>& environment,
+                    const Accounts& accounts) {
+  if (!uid_given || draft.policy.proxy_uids.empty()) {
+    auto user = environment.find("ENVOY_USER");
+    const std::string name = user != environment.end() && !user->second.empty() ? user->second : "istio-proxy";
+    draft.policy.proxy_uids = {accounts.uid_of(name).value_or(well_known::kProxyUid)};
+  }
+  if (!gid_given || draft.policy.proxy_gids.empty()) draft.policy.proxy_gids = draft.policy.proxy_uids;
+}
+
+}  // namespace
+
+std::span<const Option> options() { return table(); }
+
+ParseOutcome parse_options(const std::map<std::string, std::string>& flags, const std::map<std::string, std::string>& environment,
+                           const Accounts& accounts) {
+  ParseOutcome outcome;
+  bool uid_given = false, gid_given = false;
+  for (const Option& option : options()) {
+    auto value = given(option, flags, environment);
+    if (!value) continue;
+    uid_given |= option.long_name == "proxy-uid";
+    gid_given |= option.long_name == "proxy-gid";
+    Wrong wrong;
+    if (option.is_supported())
+      option.read(outcome.parsed, value->value, accounts, wrong);
+    else if (!is_default(option, value->value))
+      wrong.push_back(refusal(option, value->value));
+    for (std::string& message : wrong)
+      outcome.problems.push_back({Severity::error, {}, value->object, "", std::move(message), ""});
+  }
+  default_owners(outcome.parsed, uid_given, gid_given, environment, accounts);
+  if (!has_errors(outcome.problems))
+    for (Problem& problem : validate(outcome.parsed.policy)) outcome.problems.push_back(std::move(problem));
+  return outcome;
+}
+
+}  // namespace weir::capture
