@@ -71,5 +71,10 @@ step() {
 enter_sandbox() {
   [ "${WEIR_SANDBOX:-}" = 1 ] && return 0
   export WEIR_SANDBOX=1
-  exec unshare --mount --pid --fork --kill-child --propagation private -- bash -c 'mount -t proc proc /proc; exec "$@"' sandbox "$0" "$@"
+  # In a chroot, / may be no mount point and cannot be made private as a whole; what is mounted in it can.
+  local how=private
+  unshare --mount --propagation private true 2>/dev/null || how=unchanged
+  exec unshare --mount --pid --fork --kill-child --propagation "$how" -- bash -c '
+    [ "$0" = private ] || cut -d" " -f5 /proc/self/mountinfo | while read -r at; do mount --make-private "$at" 2>/dev/null; done
+    mount -t proc proc /proc && exec "$@"' "$how" "$weir_top/scripts/$(basename "$0")" "$@"
 }

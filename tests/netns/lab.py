@@ -57,12 +57,15 @@ def enter():
         outer = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
         os.set_inheritable(outer, True)
         os.environ["WEIR_OUTER_PROC"] = str(outer)
-    probe = subprocess.run(["unshare", "--mount", "--pid", "--net", "--fork", "--mount-proc", "true"], capture_output=True, text=True)
+    make = ["unshare", "--mount", "--pid", "--net", "--fork", "--kill-child", "--mount-proc", "--propagation"]
+    # In a chroot, / may be no mount point, so that it cannot be made private; scripts/steps.sh has made private what can be.
+    ways = [subprocess.run([*make, way, "true"], capture_output=True, text=True) for way in ("private", "unchanged")]
+    probe = ways[0] if ways[0].returncode == 0 else ways[1]
     if probe.returncode != 0:
         skip(f"namespaces cannot be made here: {probe.stderr.strip()}")
     os.environ["WEIR_LAB"] = "inside"
-    command = ["unshare", "--mount", "--pid", "--net", "--fork", "--kill-child", "--mount-proc", "--propagation", "private", "--"]
-    os.execvp("unshare", command + [sys.executable, "-B", *sys.argv])
+    os.environ["WEIR_PROPAGATION"] = "private" if ways[0].returncode == 0 else "unchanged"
+    os.execvp("unshare", [*make, os.environ["WEIR_PROPAGATION"], "--", sys.executable, "-B", *sys.argv])
 
 
 def skip(why):
@@ -108,7 +111,7 @@ class Space:
 
     def __init__(self, lab, name):
         self.lab, self.name = lab, name
-        self.holder = subprocess.Popen(["unshare", "--net", "--mount", "--propagation", "private", "--", "sleep", "infinity"])
+        self.holder = subprocess.Popen(["unshare", "--net", "--mount", "--propagation", os.environ["WEIR_PROPAGATION"], "--", "sleep", "infinity"])
         own = os.readlink("/proc/self/ns/net")
         wait_for(lambda: self._entered(own), 10, f"the namespaces of {name}")
         self.sh("ip link set lo up")
