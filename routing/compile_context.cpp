@@ -62,14 +62,6 @@ void CompileContext::not_supported(const std::string& what, const std::string& p
   if (is_new) unsupported_.push_back({Severity::warning, {}, object_, path, message, {}});
 }
 
-void CompileContext::add_errors(const std::vector<Problem>& errors, const std::string& path) {
-  for (Problem problem : errors) {
-    problem.object = object_;
-    problem.path = join_path(path, problem.path);
-    errors_.push_back(std::move(problem));
-  }
-}
-
 Error CompileContext::to_error() const { return {ErrorCode::protocol, to_text(errors_)}; }
 
 std::shared_ptr<const re2::RE2> CompileContext::regex(const std::string& pattern, const std::string& path) {

@@ -32,8 +32,6 @@ class CompileContext {
   const std::vector<Problem>& errors() const { return errors_; }
   const std::string& object() const { return object_; }
   std::vector<Problem>& unsupported() { return unsupported_; }
-  /// Takes over the errors of a resource inside this one.
-  void add_errors(const std::vector<Problem>& errors, const std::string& path);
   /// All errors as one.
   Error to_error() const;
 

@@ -95,7 +95,7 @@ void compile_one(const std::string& name, const google::protobuf::Any& any, cons
 
 std::string_view type_name(std::string_view type_url) { return type_url.substr(type_url.rfind('/') + 1); }
 
-std::string guard_reason(std::string_view type_url) {
+std::string guard_reason(std::string_view type_url, std::string_view name) {
   struct Guard {
     std::string_view part, what;
   };
@@ -108,10 +108,11 @@ std::string guard_reason(std::string_view type_url) {
       {".api_key_auth.", "API key authentication"},
       {"istio.authn", "Istio authentication"},
   };
+  std::string dotted_name = std::string(name) + '.';  // "envoy.filters.http.rbac" ends in the telling word
   for (const Guard& guard : kGuards) {
-    if (type_url.find(guard.part) == std::string_view::npos) continue;
+    if (type_url.find(guard.part) == std::string_view::npos && dotted_name.find(guard.part) == std::string::npos) continue;
     return fmt::format("{} guards a door and is not implemented ({}); without it everybody would be let in", guard.what,
-                       type_name(type_url));
+                       type_url.empty() ? name : type_name(type_url));
   }
   return {};
 }

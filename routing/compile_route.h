@@ -34,8 +34,8 @@ struct PerFilter {
 using PerFilterConfig = google::protobuf::Map<std::string, google::protobuf::Any>;
 void compile_per_filter(const PerFilterConfig& config, const std::string& path, CompileContext& context, PerFilter& out);
 
-/// Why a filter of that type URL must not be passed over; "" if it guards no door.
-std::string guard_reason(std::string_view type_url);
+/// Why a filter of that type URL or name must not be passed over; "" if it guards no door.
+std::string guard_reason(std::string_view type_url, std::string_view name = {});
 /// Type name after the last "/" of a type URL.
 std::string_view type_name(std::string_view type_url);
 

@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <variant>
 #include <vector>
 
@@ -131,6 +132,8 @@ class ListenerTable {
 
  private:
   std::vector<std::shared_ptr<const Listener>> listeners_;
+  std::unordered_map<std::string_view, const Listener*> by_name_;
+  std::unordered_map<SocketAddr, const Listener*> by_address_;  // of unbound listeners
 };
 
 }  // namespace weir::routing
