@@ -21,6 +21,9 @@ constexpr std::size_t kMaxConnections = 10'000;
 constexpr auto kTick = std::chrono::seconds(1);
 constexpr auto kStuckLimit = std::chrono::seconds(60);  // bytes to send, and the peer takes none
 constexpr auto kPingEvery = std::chrono::seconds(30);
+constexpr auto kAcceptPause = std::chrono::milliseconds(500);  // after an error (no descriptors left): don't spin on it
+constexpr int kReadsAtOnce = 8;                                // then the other connections have their turn
+constexpr std::uint32_t kCallsPerConnection = 8;               // a proxy needs one
 
 /// What every call needs of the service.
 struct Rules {
@@ -111,7 +114,9 @@ class Connection final : private io::ReadyHandler {
         on_end_(std::move(on_end)),
         watch_(executor, fd_.ref(), *this),
         timer_(executor, [this] { on_timer(); }) {
-    grpc_.emplace(http::GrpcServerConnection::Options{.max_message_bytes = 4 * 1024 * 1024, .h2 = {}}, methods_);
+    grpc_.emplace(http::GrpcServerConnection::Options{.max_message_bytes = 4 * 1024 * 1024,
+                                                      .h2 = {.max_concurrent_streams = kCallsPerConnection}},
+                  methods_);
     last_progress_ = last_ping_ = std::chrono::steady_clock::now();
     watch_.want_read();
   }
@@ -147,7 +152,7 @@ class Connection final : private io::ReadyHandler {
  private:
   void on_readable() override {
     char buffer[65536];
-    for (;;) {
+    for (int reads = 0; reads < kReadsAtOnce; ++reads) {
       kernel::IoResult got = kernel::receive(fd_.ref(), buffer);
       if (got.would_block) break;
       if (!got.ok()) {
@@ -228,17 +233,24 @@ struct AdsService::Impl {
   /// A listening socket.
   struct Acceptor final : private io::ReadyHandler {
     Acceptor(Impl& service, UniqueFd listener)
-        : owner(service), fd(std::move(listener)), watch(service.executor, fd.ref(), *this) {
+        : owner(service),
+          fd(std::move(listener)),
+          watch(service.executor, fd.ref(), *this),
+          pause(service.executor, [this] { watch.want_read(); }) {
       watch.want_read();
     }
     void on_readable() override {
-      owner.accept(fd.ref());
-      watch.want_read();
+      if (owner.accept(fd.ref())) {
+        watch.want_read();
+      } else {
+        pause.expires_after(kAcceptPause);
+      }
     }
     void on_writable() override {}
     Impl& owner;
     UniqueFd fd;
     io::Watch watch;
+    io::Timer pause;
   };
 
   Impl(io::Executor& executor_in, std::string control_plane_in)
@@ -246,14 +258,15 @@ struct AdsService::Impl {
     ticker.expires_after(kTick);
   }
 
-  void accept(FdRef listener) {
+  /// False: it failed, try again later.
+  bool accept(FdRef listener) {
     for (;;) {
       auto accepted = kernel::accept(listener);
       if (!accepted) {
         log::warn("accepting a proxy: {}", accepted.error().to_text());
-        return;
+        return false;
       }
-      if (!*accepted) return;
+      if (!*accepted) return true;
       if (connections.size() >= kMaxConnections) {
         log::warn("{} proxies are connected already; one more is turned away", kMaxConnections);
         continue;
