@@ -14,7 +14,7 @@ constexpr std::uint8_t kEndStream = 1;
 void FloodGuard::account(std::uint8_t type, std::uint32_t length, std::uint8_t flags) {
   if (type == kHeaders) return pay(4);
   if (type == kData && (length != 0 || (flags & kEndStream) != 0)) return pay(2);
-  ++cost_;
+  exceeded_ = ++cost_ > burst_ || exceeded_;
 }
 
 bool FloodGuard::feed(std::string_view bytes) {
@@ -36,7 +36,7 @@ bool FloodGuard::feed(std::string_view bytes) {
     left_ = length;
     account(header_[3], length, header_[4]);
   }
-  return cost_ <= burst_;
+  return !exceeded_;
 }
 
 }  // namespace weir::http

@@ -14,7 +14,7 @@ class FloodGuard {
  public:
   /// `preface_bytes`: 24 for a server.
   FloodGuard(std::uint32_t burst, std::size_t preface_bytes) : burst_(burst), left_(preface_bytes) {}
-  /// False: the burst is exceeded.
+  /// False: the burst is exceeded, somewhere in these bytes or before.
   bool feed(std::string_view bytes);
   /// A DATA frame was sent.
   void sent_data() { pay(4); }
@@ -26,6 +26,7 @@ class FloodGuard {
 
   std::uint32_t burst_;
   std::uint32_t cost_ = 0;
+  bool exceeded_ = false;
   std::size_t left_;  // payload bytes to skip
   std::uint8_t header_[9] = {};
   std::size_t header_bytes_ = 0;
