@@ -16,6 +16,7 @@ namespace weir::agent {
 namespace {
 
 constexpr auto kCoalesce = std::chrono::milliseconds(2);
+constexpr int kTornReads = 5;  // then what was read is used, even if it goes on changing
 constexpr auto kDrainLimit = std::chrono::seconds(3);
 
 class Agent {
@@ -48,6 +49,9 @@ class Agent {
   Result<> reload() {
     auto texts = read_directory(options_.rules);
     if (!texts) return pass(texts.error());
+    if (watch_ && ++torn_reads_ < kTornReads && watch_->catch_up()) return {};  // changed under our eyes: we are told again
+    torn_reads_ = 0;
+    keep_unfinished(*texts);
     std::optional<Result<std::string>> mesh_text;
     if (!options_.mesh_config.empty()) mesh_text = read_rule_file(options_.mesh_config);
     RuleSet::Change change = rules_.update(*texts, options_.mesh_config, mesh_text);
@@ -58,6 +62,22 @@ class Agent {
     for (const Problem& problem : change.gone) log::info("mended: {}", to_text(problem));
     if (change.effective) service_.set_rules(rules_.store(), rules_.settings());
     return {};
+  }
+
+  /// A file that somebody is writing counts as it was before.
+  void keep_unfinished(RuleTexts& texts) {
+    if (watch_) {
+      for (const std::string& name : watch_->unfinished()) {
+        std::string path = options_.rules + "/" + name;
+        auto before = texts_.find(path);
+        if (before == texts_.end()) {
+          texts.erase(path);
+        } else {
+          texts.insert_or_assign(path, before->second);
+        }
+      }
+    }
+    texts_ = texts;
   }
 
   Result<> listen(const Listen& listen) {
@@ -94,6 +114,8 @@ class Agent {
   Options options_;
   io::Executor executor_;
   RuleSet rules_;
+  RuleTexts texts_;
+  int torn_reads_ = 0;
   AdsService service_;
   std::unique_ptr<RuleWatch> watch_;
   io::Timer leave_;

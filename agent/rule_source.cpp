@@ -16,6 +16,8 @@ namespace weir::agent {
 namespace {
 
 constexpr std::size_t kMaxFileBytes = 8U * 1024 * 1024;
+constexpr auto kPatience = std::chrono::seconds(1);  // with a writer that does not close its file
+constexpr int kLongestBurst = 5;                     // times `coalesce`
 constexpr std::uint32_t kInteresting = IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_CREATE | IN_ATTRIB;
 
 bool ends_with(std::string_view text, std::string_view end) {
@@ -101,6 +103,11 @@ RuleWatch::RuleWatch(io::Executor& executor, std::string directory, std::vector<
       inotify_(std::move(inotify)),
       watch_(executor, inotify_.ref(), *this),
       settle_(executor, [this] { on_change_(); }),
+      patience_(executor,
+                [this] {
+                  unfinished_.clear();
+                  on_change_();
+                }),
       retry_(executor, [this] {
         add_watches();
         if (directory_watch_ >= 0) on_change_();
@@ -112,8 +119,8 @@ RuleWatch::RuleWatch(io::Executor& executor, std::string directory, std::vector<
 RuleWatch::~RuleWatch() = default;
 
 void RuleWatch::add_watches() {
-  directory_watch_ =
-      ::inotify_add_watch(inotify_.get(), directory_.c_str(), kInteresting | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR);
+  directory_watch_ = ::inotify_add_watch(inotify_.get(), directory_.c_str(),
+                                         kInteresting | IN_MODIFY | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR);
   file_watches_.clear();
   for (const std::string& file : files_) {
     int parent = ::inotify_add_watch(inotify_.get(), parent_of(file).c_str(), kInteresting | IN_MASK_ADD | IN_ONLYDIR);
@@ -123,6 +130,41 @@ void RuleWatch::add_watches() {
 }
 
 void RuleWatch::on_readable() {
+  if (read_events()) settle();
+  watch_.want_read();
+}
+
+bool RuleWatch::catch_up() {
+  bool changed = read_events();
+  if (changed) settle();
+  return changed;
+}
+
+/// Waits until it has been quiet, but not for ever.
+void RuleWatch::settle() {
+  auto now = io::Clock::now();
+  if (!settle_.armed()) settle_limit_ = now + coalesce_ * kLongestBurst;
+  settle_.expires_after(std::clamp<io::Duration>(settle_limit_ - now, io::Duration(0), coalesce_));
+}
+
+/// Does this event of a rule file mean that there is something new to read?
+bool RuleWatch::matters(std::uint32_t mask, const std::string& name) {
+  bool writing = (mask & IN_MODIFY) != 0;
+  if ((mask & IN_CREATE) != 0) {
+    // A new file is about to be written, a link is not.
+    struct stat info {};
+    writing = ::lstat((directory_ + "/" + name).c_str(), &info) == 0 && S_ISREG(info.st_mode) && info.st_nlink == 1;
+  }
+  if (!writing) {
+    if ((mask & IN_ATTRIB) == 0) unfinished_.erase(name);
+    return true;
+  }
+  unfinished_.insert(name);
+  if (!patience_.armed()) patience_.expires_after(kPatience);
+  return false;
+}
+
+bool RuleWatch::read_events() {
   alignas(inotify_event) char buffer[16384];
   bool changed = false;
   bool lost = false;
@@ -132,25 +174,29 @@ void RuleWatch::on_readable() {
     for (const char* at = buffer; at < buffer + n;) {
       inotify_event event{};
       std::memcpy(&event, at, sizeof event);
-      std::string_view name = event.len > 0 ? std::string_view(at + sizeof event) : std::string_view();
+      std::string name = event.len > 0 ? at + sizeof event : "";
       at += sizeof event + event.len;
-      if ((event.mask & IN_Q_OVERFLOW) != 0) changed = true;
+      if ((event.mask & IN_Q_OVERFLOW) != 0) {
+        unfinished_.clear();
+        changed = true;
+      }
       if (event.wd == directory_watch_) {
         if ((event.mask & (IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED)) != 0) lost = true;
         // A ConfigMap volume changes by renaming its hidden "..data" link.
-        if (is_rule_file(name) || name == "..data") changed = true;
+        if (name == "..data" || (is_rule_file(name) && matters(event.mask, name))) changed = true;
       }
-      if (auto it = file_watches_.find(event.wd); it != file_watches_.end())
+      if (auto it = file_watches_.find(event.wd); it != file_watches_.end() && (event.mask & IN_MODIFY) == 0)
         changed = changed || name == "..data" || std::find(it->second.begin(), it->second.end(), name) != it->second.end();
     }
   }
+  if (unfinished_.empty()) patience_.cancel();
   if (lost) {
     directory_watch_ = -1;
+    unfinished_.clear();
     changed = true;
     retry_.expires_after(std::chrono::seconds(1));
   }
-  if (changed && !settle_.armed()) settle_.expires_after(coalesce_);
-  watch_.want_read();
+  return changed;
 }
 
 }  // namespace weir::agent

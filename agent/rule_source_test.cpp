@@ -106,6 +106,42 @@ TEST_CASE("a burst is one change") {
             200ms) == 1);
 }
 
+TEST_CASE("a file that is being written is not told until it is closed, and named as unfinished meanwhile") {
+  Folder folder;
+  folder.write("old.yaml", "a: 1\n");
+  io::Executor executor;
+  int changes = 0;
+  auto watch = RuleWatch::create(executor, folder.path, {}, 2ms, [&] { ++changes; });
+  REQUIRE(watch);
+  std::ofstream old_file(folder.file("old.yaml"));
+  std::ofstream new_file(folder.file("new.yaml"));
+  old_file << "a:" << std::flush;
+  new_file << "a:" << std::flush;
+  CHECK_FALSE((*watch)->catch_up());
+  CHECK((*watch)->unfinished() == std::set<std::string>{"new.yaml", "old.yaml"});
+  new_file.close();
+  CHECK((*watch)->catch_up());
+  CHECK((*watch)->unfinished() == std::set<std::string>{"old.yaml"});
+  old_file.close();
+  CHECK((*watch)->catch_up());
+  CHECK((*watch)->unfinished().empty());
+}
+
+TEST_CASE("a file that is never closed is told after a while") {
+  Folder folder;
+  std::ofstream file(folder.file("slow.yaml"));
+  CHECK(changes_after(folder, {}, 1, [&] { file << "a: 1\n" << std::flush; }) == 1);
+}
+
+TEST_CASE("a link is told though nobody writes it") {
+  Folder folder;
+  folder.write("real", "a: 1\n");
+  CHECK(changes_after(
+            folder, {}, 1, [&] { fs::create_symlink("real", folder.file("a.yaml")); }, 500ms) == 1);
+  CHECK(changes_after(
+            folder, {}, 1, [&] { fs::create_hard_link(folder.file("real"), folder.file("b.yaml")); }, 500ms) == 1);
+}
+
 TEST_CASE("a mounted ConfigMap changes by renaming its hidden link") {
   Folder folder;
   fs::create_directory(folder.file("..1"));
