@@ -19,7 +19,52 @@ int hex_value(char c) {
   return low >= 'a' && low <= 'f' ? low - 'a' + 10 : -1;
 }
 
-/// A chunk line without its CRLF: the size, then nothing or (blanks and) ";…". Extensions mean nothing to us (RFC 9112, 7.1.1).
+void skip_blanks(std::string_view& text) {
+  while (!text.empty() && is_blank(text.front())) text.remove_prefix(1);
+}
+
+bool skip_token(std::string_view& text) {
+  const char* end = find_outside(kToken, text.data(), text.data() + text.size());
+  auto size = static_cast<std::size_t>(end - text.data());
+  text.remove_prefix(size);
+  return size != 0;
+}
+
+/// Controls were excluded before.
+bool skip_quoted(std::string_view& text) {
+  for (std::size_t i = 1; i < text.size(); ++i) {
+    if (text[i] == '\\') {
+      ++i;
+    } else if (text[i] == '"') {
+      text.remove_prefix(i + 1);
+      return true;
+    }
+  }
+  return false;
+}
+
+/// `;name`, `;name=token`, `;name="quoted"`, any number, blanks between the parts (RFC 9112, 7.1.1). Their meaning is nothing to
+/// us.
+bool are_extensions(std::string_view text) {
+  if (find_control(text.data(), text.data() + text.size()) != text.data() + text.size()) return false;
+  while (!text.empty()) {
+    skip_blanks(text);
+    if (text.empty() || text.front() != ';') return false;
+    text.remove_prefix(1);
+    skip_blanks(text);
+    if (!skip_token(text)) return false;
+    std::string_view behind = text;
+    skip_blanks(behind);
+    if (behind.empty() || behind.front() != '=') continue;
+    text = behind.substr(1);
+    skip_blanks(text);
+    bool is_quoted = !text.empty() && text.front() == '"';
+    if (!(is_quoted ? skip_quoted(text) : skip_token(text))) return false;
+  }
+  return true;
+}
+
+/// A chunk line without its CRLF.
 const char* parse_size(std::string_view line, std::uint64_t& size) {
   std::size_t digits = 0;
   size = 0;
@@ -29,10 +74,10 @@ const char* parse_size(std::string_view line, std::uint64_t& size) {
   }
   if (digits == 0 || size > INT64_MAX) return "http1.invalid_chunk_size";
   std::string_view rest = line.substr(digits);
+  if (rest.empty()) return nullptr;
   std::size_t first = rest.find_first_not_of(" \t");
-  if (!rest.empty() && (first == std::string_view::npos || rest[first] != ';')) return "http1.invalid_chunk_size";
-  if (find_control(rest.data(), rest.data() + rest.size()) != rest.data() + rest.size()) return "http1.invalid_chunk_extension";
-  return nullptr;
+  if (first == std::string_view::npos || rest[first] != ';') return "http1.invalid_chunk_size";
+  return are_extensions(rest) ? nullptr : "http1.invalid_chunk_extension";
 }
 
 /// Fields that frame or route the message: in a trailer they are an attack (RFC 9110, 6.5.1).

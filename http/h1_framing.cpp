@@ -10,6 +10,7 @@ namespace {
 
 void read_connection(std::string_view value, FieldFacts& facts) {
   for_each_listed(value, [&](std::string_view option) {
+    if (!is_token(option)) facts.connection_malformed = true;
     if (equals_lower(option, "close")) facts.close = true;
     if (equals_lower(option, "keep-alive")) facts.keep_alive = true;
     if (equals_lower(option, "upgrade")) facts.connection_upgrade = true;

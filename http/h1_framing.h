@@ -13,6 +13,7 @@ struct FieldFacts {
   std::string_view host, content_length, transfer_encoding, upgrade, expect;
   std::uint32_t hosts = 0, content_lengths = 0, transfer_encodings = 0, upgrades = 0;
   bool close = false, keep_alive = false, connection_upgrade = false;
+  bool connection_malformed = false;
   bool connection_names_framing = false;  ///< "Connection: content-length" would let a proxy drop what frames the message
 };
 FieldFacts collect_facts(const HeaderMap& headers);

@@ -148,7 +148,7 @@ ParseError understand(RequestHead& head) {
   FieldFacts facts = collect_facts(head.headers);
   BodyFraming body = body_framing(facts, head.version);
   if (body.failed()) return body.error;
-  if (facts.connection_names_framing) return {400, "http1.connection_header_rejected"};
+  if (facts.connection_names_framing || facts.connection_malformed) return {400, "http1.connection_header_rejected"};
   if (Detail fault = split_target(head); !fault.empty()) return {400, fault.data()};
   if (Detail fault = settle_authority(facts, head); !fault.empty()) return {400, fault.data()};
   head.framing = body.framing;

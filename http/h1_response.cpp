@@ -64,6 +64,8 @@ ParseError understand(std::string_view method, ResponseHead& head) {
   if (body.failed()) return body.error;
   if (facts.connection_names_framing) return {502, "http1.connection_header_rejected"};
   head.keep_alive = head.version == Version::http11 ? !facts.close : facts.keep_alive && !facts.close;
+  // A server that says nonsense here is still served, but not trusted with another request.
+  if (facts.connection_malformed) head.keep_alive = false;
   bool success = head.status >= 200 && head.status < 300;
   bool bodiless = head.status < 200 || head.status == 204;
   if (head.status == 101 || (method == "CONNECT" && success)) {

@@ -36,6 +36,7 @@ TEST_CASE("the end of a response's body is known by RFC 9112, 6.3") {
       {with("200 OK", ""), "HTTP/1.1 200 OK | until-close | close"},
       {with("200 OK", "Connection: keep-alive\r\n"), "HTTP/1.1 200 OK | until-close | close"},
       {with("200 OK", "Connection: close\r\nContent-Length: 5\r\n"), "HTTP/1.1 200 OK | length 5 | close"},
+      {with("200 OK", "Connection: keep-alive;\r\nContent-Length: 5\r\n"), "HTTP/1.1 200 OK | length 5 | close"},
       {with("200 OK", "Content-Length: 5\r\n"), "HTTP/1.1 200 OK | none | keep", "HEAD"},
       {with("200 OK", "Transfer-Encoding: chunked\r\n"), "HTTP/1.1 200 OK | none | keep", "HEAD"},
       {with("200 OK", ""), "HTTP/1.1 200 OK | none | keep", "HEAD"},
