@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "base/text.h"
+#include "mesh-rules/syntax.h"
 
 namespace weir::mesh {
 namespace {
@@ -164,8 +165,16 @@ void Decoder<StringMatch>::read(Reader& reader, const Node& node, StringMatch& o
     Reader::Step step(reader, entry.key);
     Decoder<std::string>::read(reader, *entry.value, out.text);
     out.kind = kind;
-    if (kind == How::regex && out.text == "*") out = {};
-    if (kind == How::regex && entry.value->text.empty()) reader.error(entry.line, "the regular expression is empty");
+    if (kind == How::regex && out.text == "*") {
+      out = {};
+    } else if (kind == How::regex && out.text.empty()) {
+      reader.error(entry.line, "the regular expression is empty");
+    } else if (kind == How::regex) {
+      std::string problem = check_regex(out.text).problem;
+      if (!problem.empty())
+        reader.error(entry.line, fmt::format("\"{}\" is not a regular expression: {}", printable(out.text), problem),
+                     "use RE2's syntax");
+    }
     if (kind == How::prefix && entry.value->text.empty())
       reader.error(entry.line, "the prefix is empty", "leave the match out to match everything");
   }

@@ -1,9 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "mesh-rules/mesh_config.h"
 
+#include <boost/json/value.hpp>
+
+#include "base/json.h"
 #include "mesh-rules/kinds.h"
+#include "mesh-rules/syntax.h"
 
 namespace weir::mesh {
+namespace {
+
+/// "" if a proxy can compile the format; a proxy would refuse the whole listener otherwise.
+std::string check_log_format(const MeshConfig& config) {
+  if (config.log_encoding == MeshConfig::LogEncoding::text) return check_format(config.access_log_format);
+  Result<boost::json::value> json = parse_json(config.access_log_format);
+  if (!json) return json.error().to_text();
+  if (!json->is_object()) return "the encoding is JSON, so this must be a JSON object";
+  for (const auto& [key, value] : json->as_object()) {
+    if (!value.is_string()) return fmt::format("\"{}\" must be a text of operators", std::string(key));
+    if (std::string problem = check_format(value.as_string()); !problem.empty()) return problem;
+  }
+  return "";
+}
+
+}  // namespace
 
 struct OutboundTrafficPolicy {
   MeshConfig::OutboundPolicy mode = MeshConfig::OutboundPolicy::allow_any;
@@ -82,6 +102,12 @@ struct Table<MeshConfig> : Rows<MeshConfig> {
     const Node* timeout = node.find("connectTimeout");
     if (timeout != nullptr && out.connect_timeout < std::chrono::milliseconds(1)) {
       reader.error_at("connectTimeout", *timeout, "too short", "use at least 1ms");
+    }
+    const Node* format = node.find("accessLogFormat");
+    if (format != nullptr && !out.access_log_format.empty()) {
+      std::string problem = check_log_format(out);
+      if (!problem.empty())
+        reader.error_at("accessLogFormat", *format, std::move(problem), "use Envoy's operators; %% is a percent sign");
     }
     const Node* log = node.find("accessLogFile");
     if (log != nullptr && !out.access_log_file.empty() && out.access_log_file[0] != '/') {

@@ -47,7 +47,7 @@ VirtualService virtual_service(std::string_view spec) {
 }  // namespace
 
 TEST_CASE("every problem of a bad file is told at once, with file, line, object, field, value and what would be right") {
-  for (const char* name : {"not_yaml", "kinds", "fields", "cross", "bombs"}) {
+  for (const char* name : {"not_yaml", "kinds", "fields", "texts", "cross", "bombs"}) {
     std::string yaml = std::string(name) + ".yaml";
     std::vector<Problem> problems;
     auto store = store_of(nullptr, {file(yaml, test::read_text(kData / "problems" / yaml))}, &problems);

@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "mesh-rules/kinds.h"
 #include "mesh-rules/resolve.h"
+#include "mesh-rules/syntax.h"
 #include "mesh-rules/virtual_service_tables.h"
 
 namespace weir::mesh {
@@ -184,9 +185,12 @@ void Table<HttpMatch>::check(Reader& reader, const Node& node, HttpMatch& out) {
     for (const yaml::Entry& entry : map != nullptr ? map->entries : std::vector<yaml::Entry>()) {
       Reader::Step step(reader, field);
       Reader::Step name(reader, entry.key);
-      if (entry.key.empty()) reader.error(entry.line, "the name is empty");
       if (entry.key.starts_with("@request.auth")) {
         reader.error(entry.line, "matching on claims of a token is not supported yet, refused", "match on a header instead");
+      } else if (entry.key.empty()) {
+        reader.error(entry.line, "the name is empty");
+      } else if (field != "queryParams" && !is_header_name(std::string_view(entry.key).substr(entry.key[0] == ':' ? 1 : 0))) {
+        reader.error(entry.line, fmt::format("\"{}\" is not a header name", printable(entry.key)));
       }
     }
   }
@@ -199,7 +203,61 @@ void Table<HttpMatch>::check(Reader& reader, const Node& node, HttpMatch& out) {
   if (presence_only(out.authority)) out.authority.reset();
 }
 
+namespace {
+
+/// A text that becomes part of a head must not end its line.
+void check_one_line(Reader& reader, const Node& node, std::string_view field) {
+  const Node* found = node.find(field);
+  if (found != nullptr && has_line_break(found->text))
+    reader.error_at(field, *found, fmt::format("\"{}\" holds a line break", printable(found->text)));
+}
+
+bool is_host_name(std::string_view name) { return equals_ignore_case(name, "host") || name == ":authority"; }
+
+}  // namespace
+
+void Table<HeaderOperations>::check(Reader& reader, const Node& node, HeaderOperations& out) {
+  for (std::string_view field : {"set", "add"}) {
+    const Node* map = node.find(field);
+    for (const yaml::Entry& entry : map != nullptr ? map->entries : std::vector<yaml::Entry>()) {
+      Reader::Step step(reader, field);
+      Reader::Step name(reader, entry.key);
+      if (!is_host_name(entry.key) && !is_header_name(entry.key)) {
+        reader.error(entry.line, fmt::format("\"{}\" cannot be changed", printable(entry.key)),
+                     "name a header; of the pseudo-headers only :authority");
+      }
+      if (has_line_break(entry.value->text)) reader.error(entry.line, "the value holds a line break");
+      std::string problem = check_format(entry.value->text);
+      if (!problem.empty()) reader.error(entry.line, std::move(problem), "write %% for a percent sign");
+    }
+  }
+  const Node* remove = node.find("remove");
+  for (std::size_t i = 0; remove != nullptr && i < out.remove.size() && i < remove->items.size(); ++i) {
+    if (is_header_name(out.remove[i]) && !is_host_name(out.remove[i])) continue;
+    Reader::Step step(reader, "remove");
+    Reader::Step item(reader, i);
+    reader.error(remove->items[i]->line, fmt::format("\"{}\" cannot be removed", printable(out.remove[i])));
+  }
+}
+
+void Table<RegexRewrite>::check(Reader& reader, const Node& node, RegexRewrite& out) {
+  const Node* match = node.find("match");
+  const Node* rewrite = node.find("rewrite");
+  if (match == nullptr || rewrite == nullptr) return;
+  RegexCheck regex = check_regex(out.match);
+  if (out.match.empty()) regex.problem = "it is empty";
+  if (!regex.problem.empty()) {
+    return reader.error_at("match", *match,
+                           fmt::format("\"{}\" is not a regular expression: {}", printable(out.match), regex.problem),
+                           "use RE2's syntax");
+  }
+  if (std::string problem = check_rewrite(out.rewrite, regex.groups); !problem.empty())
+    reader.error_at("rewrite", *rewrite, std::move(problem));
+  check_one_line(reader, node, "rewrite");
+}
+
 void Table<HttpRedirect>::check(Reader& reader, const Node& node, HttpRedirect& out) {
+  for (std::string_view field : {"uri", "authority", "scheme"}) check_one_line(reader, node, field);
   if (out.port && out.derive_port != HttpRedirect::DerivePort::none)
     reader.error(node.line, "only one of port and derivePort may be given");
   if (out.code != 301 && out.code != 302 && out.code != 303 && out.code != 307 && out.code != 308) {
@@ -242,6 +300,7 @@ void Table<DirectResponse>::check(Reader& reader, const Node& node, DirectRespon
 }
 
 void Table<HttpRewrite>::check(Reader& reader, const Node& node, HttpRewrite& out) {
+  for (std::string_view field : {"uri", "authority"}) check_one_line(reader, node, field);
   if (out.uri.empty() && out.authority.empty() && !out.uri_regex)
     reader.error(node.line, "the rewrite changes nothing", "give uri, authority or uriRegexRewrite");
   if (!out.uri.empty() && out.uri_regex) reader.error(node.line, "only one of uri and uriRegexRewrite may be given");
@@ -356,6 +415,21 @@ void Table<TcpMatch>::check(Reader& reader, const Node& node, TcpMatch& out) {
     Reader::Step item(reader, i);
     reader.error(subnets->items[i]->line, fmt::format("\"{}\" is not a subnet", printable(out.destination_subnets[i])),
                  "write 10.0.0.0/8 or fd00::/8");
+  }
+}
+
+void Table<TlsMatch>::check(Reader& reader, const Node& node, TlsMatch& out) {
+  Table<TcpMatch>::check(reader, node, out);
+  const Node* names = node.find("sniHosts");
+  for (std::size_t i = 0; names != nullptr && i < out.sni_hosts.size() && i < names->items.size(); ++i) {
+    Reader::Step step(reader, "sniHosts");
+    Reader::Step item(reader, i);
+    const std::string& name = out.sni_hosts[i];
+    check_host(reader, names->items[i]->line, name, true);
+    if (is_wildcard(name) && (!name.starts_with("*.") || name.size() < 3)) {
+      reader.error(names->items[i]->line, fmt::format("\"{}\" cannot be matched", printable(name)),
+                   "a wildcard is written *.example.com");
+    }
   }
 }
 

@@ -65,6 +65,7 @@ struct Table<HeaderOperations> : Rows<HeaderOperations> {
       acts<&HeaderOperations::add>("add", "append"),
       acts<&HeaderOperations::remove>("remove", "remove"),
   };
+  static void check(Reader& reader, const Node& node, HeaderOperations& out);
 };
 
 template <>
@@ -119,6 +120,7 @@ struct Table<RegexRewrite> : Rows<RegexRewrite> {
       required<&RegexRewrite::match>("match", "RE2"),
       required<&RegexRewrite::rewrite>("rewrite", "text with \\1 … groups"),
   };
+  static void check(Reader& reader, const Node& node, RegexRewrite& out);
 };
 
 template <>
@@ -272,7 +274,7 @@ struct Table<TlsMatch> : Rows<TlsMatch> {
       acts<&TlsMatch::gateways>("gateways", "only \"mesh\" has an effect on sidecars"),
       acts<&TlsMatch::source_namespace>("sourceNamespace", "namespace of the caller"),
   };
-  static void check(Reader& reader, const Node& node, TlsMatch& out) { Table<TcpMatch>::check(reader, node, out); }
+  static void check(Reader& reader, const Node& node, TlsMatch& out);
 };
 
 template <>

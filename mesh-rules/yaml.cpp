@@ -12,6 +12,7 @@
 #include <yaml-cpp/parser.h>
 
 #include "base/text.h"
+#include "mesh-rules/syntax.h"
 
 namespace weir::mesh::yaml {
 namespace {
@@ -163,6 +164,7 @@ void read_chunk(std::string_view file, const Chunk& chunk, Documents& out) {
     out.problems.push_back(
         {Severity::error, {std::string(file), line}, "", "", "not valid YAML: " + what, "this document is left out"});
   };
+  if (!is_utf8(chunk.text)) return problem(chunk.first_line, "not UTF-8");
   try {
     std::istringstream stream{std::string(chunk.text)};
     YAML::Parser parser(stream);
