@@ -75,6 +75,12 @@ class AdsCall final : public http::GrpcHandler {
     stream_.on_time(now());
     flush();
   }
+  /// The proxy reconnects when it sees the end; its stream would live for ever otherwise.
+  void leave() {
+    if (finished_) return;
+    finished_ = true;
+    call_.finish({http::GrpcCode::unavailable, "the agent is leaving"});
+  }
   std::optional<xds::TimePoint> deadline() const { return finished_ ? std::nullopt : stream_.deadline(); }
   std::optional<ProxyStatus> status() const {
     if (finished_ || !stream_.node()) return std::nullopt;
@@ -130,6 +136,7 @@ class Connection final : private io::ReadyHandler {
       if (auto status = call->status()) all.push_back(std::move(*status));
   }
   void drain() {
+    for (AdsCall* call : std::vector<AdsCall*>(calls_.begin(), calls_.end())) call->leave();
     grpc_->drain();
     pump();
   }

@@ -41,7 +41,7 @@ class AdsService {
   /// Translates anew for every connected proxy and pushes what differs. Later proxies get the same rules.
   void set_rules(std::shared_ptr<const mesh::Store> store, MeshSettings settings);
   std::vector<ProxyStatus> proxies() const;
-  /// No new connections; those that live get a GOAWAY.
+  /// No new connections; the streams that live are ended (UNAVAILABLE), so that proxies look for another agent.
   void drain();
 
  private:

@@ -305,7 +305,7 @@ TEST_CASE("a client that does not read is owed only the newest state, and others
   CHECK(world.get([&] { return slow->answers; }) - before == 2);  // the one that was under way, and the newest
 }
 
-TEST_CASE("after drain() nobody new is served") {
+TEST_CASE("after drain() nobody new is served, and those that were are told") {
   World world;
   auto a = world.make<Proxy>("a");
   CHECK(world.until([&] { return a->ads.is_ready(); }));
@@ -313,5 +313,7 @@ TEST_CASE("after drain() nobody new is served") {
     world.service.drain();
     return true;
   });
+  CHECK(world.until([&] { return a->status.has_value(); }));
+  CHECK(world.get([&] { return a->status->to_text(); }) == "UNAVAILABLE: the agent is leaving");
   CHECK_FALSE(kernel::connect_unix(world.path()).has_value());
 }

@@ -16,8 +16,8 @@ namespace weir::agent {
 namespace {
 
 constexpr auto kCoalesce = std::chrono::milliseconds(2);
-constexpr int kTornReads = 5;  // then what was read is used, even if it goes on changing
-constexpr auto kDrainLimit = std::chrono::seconds(3);
+constexpr int kTornReads = 5;                                 // then what was read is used, even if it goes on changing
+constexpr auto kDrainLimit = std::chrono::milliseconds(250);  // for the last bytes to proxies
 
 class Agent {
  public:
@@ -101,8 +101,7 @@ class Agent {
     service_.drain();
     for (const Listen& listen : options_.listens)
       if (const auto* local = std::get_if<UnixListen>(&listen)) std::remove(local->path.c_str());
-    // ADS streams live for ever: proxies reconnect elsewhere when they see the end.
-    leave_.expires_after(service_.proxies().empty() ? std::chrono::seconds(0) : kDrainLimit);
+    leave_.expires_after(kDrainLimit);
   }
 
   std::string ignored_text() const {
