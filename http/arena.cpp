@@ -11,23 +11,25 @@ constexpr std::size_t kFirstBlock = 1024;
 constexpr std::size_t kKeptBytes = 16 * 1024;  // an idle connection does not hold on to what one large request needed
 }  // namespace
 
-std::string_view Arena::copy(std::string_view bytes) {
-  if (bytes.empty()) return {};
-  if (block_ < blocks_.size() && blocks_[block_].size - used_ < bytes.size()) {
+std::string_view Arena::join(std::string_view first, std::string_view second) {
+  std::size_t wanted = first.size() + second.size();
+  if (wanted == 0) return {};
+  if (block_ < blocks_.size() && blocks_[block_].size - used_ < wanted) {
     ++block_;
     used_ = 0;
   }
-  if (block_ >= blocks_.size() || blocks_[block_].size < bytes.size()) {
-    // A block too small for these bytes stays behind for later ones.
-    std::size_t size = std::max(bytes.size(), blocks_.empty() ? kFirstBlock : blocks_.back().size * 2);
+  if (block_ >= blocks_.size() || blocks_[block_].size < wanted) {
+    // A block too small for these bytes stays behind, unused until clear().
+    std::size_t size = std::max(wanted, blocks_.empty() ? kFirstBlock : blocks_.back().size * 2);
     blocks_.push_back({std::make_unique<char[]>(size), size});
     block_ = blocks_.size() - 1;
     used_ = 0;
   }
   char* to = blocks_[block_].bytes.get() + used_;
-  std::memcpy(to, bytes.data(), bytes.size());
-  used_ += bytes.size();
-  return {to, bytes.size()};
+  if (!first.empty()) std::memcpy(to, first.data(), first.size());
+  if (!second.empty()) std::memcpy(to + first.size(), second.data(), second.size());
+  used_ += wanted;
+  return {to, wanted};
 }
 
 void Arena::clear() {

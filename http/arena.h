@@ -12,7 +12,9 @@ namespace weir::http {
 class Arena {
  public:
   /// Copies `bytes`; the view stays valid until clear() or destruction (also across a move of the Arena).
-  std::string_view copy(std::string_view bytes);
+  std::string_view copy(std::string_view bytes) { return join(bytes, {}); }
+  /// Copies both, one behind the other.
+  std::string_view join(std::string_view first, std::string_view second);
   void clear();
 
  private:

@@ -93,11 +93,7 @@ Detail split_absolute_form(RequestHead& head) {
   head.authority = rest.substr(0, authority_end);
   head.path = rest.substr(authority_end);
   if (head.path.empty()) head.path = head.method == "OPTIONS" ? "*" : "/";
-  if (head.path.front() == '?') {
-    std::string path = "/";
-    path += head.path;
-    head.path = head.headers.keep(path);
-  }
+  if (head.path.front() == '?') head.path = head.headers.keep("/", head.path);
   return kOk;
 }
 

@@ -65,6 +65,7 @@ class HeaderMap {
 
   /// Stores bytes as long as the map lives and is not cleared.
   std::string_view keep(std::string_view bytes) { return arena_.copy(bytes); }
+  std::string_view keep(std::string_view first, std::string_view second) { return arena_.join(first, second); }
 
  private:
   std::vector<Field> fields_;
