@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// Rules as netlink messages, by libnftnl. Pure: nothing is sent here.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "iptables-rules/ruleset.h"
+#include "kernel/netlink.h"
+
+struct nftnl_rule;
+struct nftnl_set;
+
+namespace weir::nft {
+
+using kernel::NetlinkMessage;
+
+struct FreeRule {
+  void operator()(nftnl_rule* rule) const;
+};
+struct FreeSet {
+  void operator()(nftnl_set* set) const;
+};
+using RuleObject = std::unique_ptr<nftnl_rule, FreeRule>;
+using SetObject = std::unique_ptr<nftnl_set, FreeSet>;
+
+/// One rule and the anonymous sets that it looks into; numbers of sets are unique within a batch.
+struct RuleObjects {
+  RuleObject rule;
+  std::vector<SetObject> sets;
+};
+RuleObjects build(const Rule& rule, std::uint32_t& next_set_number);
+
+/// One message and what it does, for people: "rule 3 of outbound: …".
+struct Labelled {
+  NetlinkMessage message;
+  std::string label;
+};
+using Batch = std::vector<Labelled>;
+
+/// Each adds the messages of one thing. `table` is kTable but in probes.
+void add_table(Batch& batch, std::string_view table, std::string_view comment);
+void delete_table(Batch& batch, std::string_view table);
+void add_chain(Batch& batch, std::string_view table, capture::Chain chain);
+/// Deletes all rules of the table; chains and named sets stay.
+void flush_rules(Batch& batch, std::string_view table);
+void add_rules(Batch& batch, std::string_view table, const std::vector<Rule>& rules);
+/// The gate's set, with its element (the gate holds from now on) if `is_armed`.
+void add_holding_set(Batch& batch, std::string_view table, Nanoseconds timeout, bool is_armed);
+void delete_holding_set(Batch& batch, std::string_view table);
+
+/// Requests that read.
+NetlinkMessage ask_generation();
+NetlinkMessage ask_tables();
+NetlinkMessage ask_chains();
+NetlinkMessage ask_rules(std::string_view table);
+NetlinkMessage ask_sets(std::string_view table);
+NetlinkMessage ask_elements(std::string_view table, std::string_view set);
+
+/// The rule's expressions in one canonical text, the same for what we build and for what the kernel answers. `elements`: the text
+/// of the anonymous set that a lookup names (by number where we built it, by name where the kernel did).
+using ElementsOf = std::function<std::string(std::string_view name, std::uint32_t number)>;
+std::string canonical(nftnl_rule* rule, const ElementsOf& elements);
+/// Elements in ascending order.
+std::string canonical(nftnl_set* set);
+/// Canonical text of a rule that we would build.
+std::string canonical(const Rule& rule);
+
+}  // namespace weir::nft

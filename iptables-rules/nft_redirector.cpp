@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "iptables-rules/nft_redirector.h"
+
+#include <algorithm>
+
+#include "iptables-rules/messages.h"
+#include "iptables-rules/ruleset.h"
+#include "iptables-rules/snapshot.h"
+#include "iptables-rules/source_address.h"
+
+namespace weir::nft {
+
+namespace {
+
+using capture::Applied;
+using capture::CapturePlan;
+using capture::Drift;
+
+constexpr std::string_view kProbeTable = "weir-probe";
+constexpr std::string_view kNoSuchTable = "weir-probe-that-is-never-made";
+/// Added to the table's comment where the kernel does not keep who added an address.
+constexpr std::string_view kAddedMark = ", added ::6 to lo";
+/// Others may change their tables between our reading and writing; each time we read again.
+constexpr int kAttempts = 10;
+
+class NftRedirector : public capture::Redirector {
+ public:
+  NftRedirector(std::unique_ptr<kernel::Netlink> netlink, const NftOptions& options)
+      : netlink_(std::move(netlink)), options_(options) {}
+
+  std::string_view name() const override { return "nft"; }
+
+  /// Sends a batch that holds every feature we need and ends with a message that must fail, so that the kernel takes back
+  /// everything: what it blames tells what is missing.
+  Result<> probe() override {
+    capture::CapturePolicy policy;
+    policy.inbound_ports.kind = policy.outbound_cidrs.kind = capture::Selection::all;
+    policy.outbound_exclude_cidrs = {*Cidr::parse("192.0.2.0/24"), *Cidr::parse("2001:db8::/32")};
+    policy.start_gate = std::chrono::seconds(1);
+    Batch batch;
+    add_table(batch, kProbeTable, kOwnerMark);
+    fill(batch, kProbeTable, capture::plan(policy), true);
+    delete_table(batch, kNoSuchTable);
+    auto refusal = send(batch, std::nullopt);
+    if (!refusal) return pass(refusal.error());
+    if (!*refusal) return fail(ErrorCode::internal, "the kernel accepted the deletion of a table that is not there");
+    if ((*refusal)->index + 1 == batch.size()) return {};
+    return pass(refused(batch, **refusal, "trying the nftables rules"));
+  }
+
+  Result<Applied> apply(const CapturePlan& plan) override {
+    if (plan.steps.empty()) {
+      auto removed = remove();
+      if (!removed) return pass(removed.error());
+      return Applied{.changed = *removed, .notes = {"nothing is to be captured"}};
+    }
+    auto mine = own_snapshot("apply");
+    if (!mine) return pass(mine.error());
+    auto source = ensure_source(*netlink_);
+    if (!source) return pass(source.error());
+    auto changed = program(plan, *source);
+    if (!changed) {
+      if (!source->was_added) return pass(changed.error());
+      ErrorList errors;
+      errors.add(changed.error());
+      errors.add_if_failed(remove_source(*netlink_));
+      return pass(errors.to_result().error());
+    }
+    Applied applied{.changed = *changed || source->was_added, .notes = {}};
+    if (!source->note.empty()) applied.notes.push_back(source->note);
+    return applied;
+  }
+
+  Result<Drift> check(const CapturePlan& plan) override {
+    auto snapshot = take_snapshot(*netlink_);
+    if (!snapshot) return pass(snapshot.error());
+    Drift drift{.differences = differences(*snapshot, compile(plan), plan)};
+    auto source = look_at_source(*netlink_);
+    if (!source) return pass(source.error());
+    if (plan.needs_inbound_source6 && source->has_v6 && !source->is_there)
+      drift.differences.push_back("::6/128 is not an address of lo: the proxy cannot reach its workload by IPv6");
+    return drift;
+  }
+
+  Result<bool> remove() override {
+    auto source = look_at_source(*netlink_);
+    if (!source) return pass(source.error());
+    bool is_source_ours = source->is_there && source->is_ours;
+    bool had = false;
+    for (int attempt = 0;; ++attempt) {
+      auto snapshot = take_snapshot(*netlink_);
+      if (!snapshot) return pass(snapshot.error());
+      if (!snapshot->has_table) break;
+      if (!snapshot->is_ours()) return pass(foreign("remove"));
+      Batch batch;
+      delete_table(batch, kTable);
+      auto refusal = send(batch, snapshot->generation);
+      if (!refusal) return pass(refusal.error());
+      had = true;
+      is_source_ours |= source->is_there && snapshot->comment.find(kAddedMark) != std::string::npos;
+      if (!*refusal) break;
+      if (!is_race((*refusal)->sys_errno, attempt)) return pass(refused(batch, **refusal, "removing the nftables rules"));
+    }
+    if (is_source_ours)
+      if (auto removed = remove_source(*netlink_); !removed) return pass(removed.error());
+    return had || is_source_ours;
+  }
+
+  std::string render(const CapturePlan& plan) const override {
+    return plan.steps.empty() ? "# nothing is to be captured\n" : to_text(compile(plan), plan.start_gate);
+  }
+
+ private:
+  static Error foreign(std::string_view verb) {
+    return {
+        ErrorCode::environment,
+        fmt::format(
+            "cannot {}: there is a table inet {} that weir did not make (its comment is not \"{}\"); look at it with: nft list "
+            "table inet {}",
+            verb, kTable, kOwnerMark, kTable)};
+  }
+
+  Result<Snapshot> own_snapshot(std::string_view verb) {
+    auto snapshot = take_snapshot(*netlink_);
+    if (snapshot && snapshot->has_table && !snapshot->is_ours()) return pass(foreign(verb));
+    return snapshot;
+  }
+
+  /// Everything of the table but itself.
+  static void fill(Batch& batch, std::string_view table, const CapturePlan& plan, bool is_armed) {
+    for (capture::Chain chain : capture::kChains) add_chain(batch, table, chain);
+    if (plan.start_gate) add_holding_set(batch, table, *plan.start_gate, is_armed);
+    add_rules(batch, table, compile(plan));
+  }
+
+  /// The gate is armed when a sandbox is enrolled, and never again: a later apply finds the set as the proxy or time left it.
+  static Batch change(const Snapshot& now, const CapturePlan& plan, const Ensured& source) {
+    Batch batch;
+    if (now.has_table && has_our_chains(now)) {
+      flush_rules(batch, kTable);
+      if (now.has_holding_set && !plan.start_gate) delete_holding_set(batch, kTable);
+      if (!now.has_holding_set && plan.start_gate) add_holding_set(batch, kTable, *plan.start_gate, false);
+      add_rules(batch, kTable, compile(plan));
+      return batch;
+    }
+    if (now.has_table) delete_table(batch, kTable);
+    std::string comment(kOwnerMark);
+    const bool was_added = source.was_added || now.comment.find(kAddedMark) != std::string::npos;
+    if (was_added && !source.is_marked) comment += kAddedMark;
+    add_table(batch, kTable, comment);
+    fill(batch, kTable, plan, !now.has_table);
+    return batch;
+  }
+
+  /// True if something had to be changed.
+  Result<bool> program(const CapturePlan& plan, const Ensured& source) {
+    const std::vector<Rule> rules = compile(plan);
+    for (int attempt = 0;; ++attempt) {
+      auto now = own_snapshot("apply");
+      if (!now) return pass(now.error());
+      if (!options_.force && differences(*now, rules, plan).empty()) return false;
+      const Batch batch = change(*now, plan, source);
+      auto refusal = send(batch, now->generation);
+      if (!refusal) return pass(refusal.error());
+      if (!*refusal) return true;
+      if (!is_race((*refusal)->sys_errno, attempt)) return pass(refused(batch, **refusal, "programming the nftables rules"));
+    }
+  }
+
+  /// ERESTART: somebody changed the ruleset after we had read it.
+  static bool is_race(int sys_errno, int attempt) { return sys_errno == ERESTART && attempt < kAttempts; }
+
+  Result<std::optional<kernel::BatchRefusal>> send(const Batch& batch, std::optional<std::uint32_t> generation) {
+    std::vector<NetlinkMessage> messages;
+    for (const Labelled& part : batch) messages.push_back(part.message);
+    auto refusal = netlink_->transact(messages, generation);
+    if (!refusal && refusal.error().sys_errno() != 0)
+      return pass(explain_refusal(refusal.error().sys_errno(), "programming the nftables rules"));
+    return refusal;
+  }
+
+  static Error refused(const Batch& batch, const kernel::BatchRefusal& refusal, std::string_view doing) {
+    const int error = refusal.sys_errno;
+    const bool blames_all = refusal.index >= batch.size();
+    if (blames_all || error == EPERM || refusal.index == 0) return explain_refusal(error, doing);
+    const bool lacks = error == ENOENT || error == EOPNOTSUPP || error == EINVAL || error == EPROTONOSUPPORT;
+    return {lacks ? ErrorCode::environment : ErrorCode::io,
+            fmt::format("{}: the kernel refused {} ({}){}; nothing was changed", doing, batch[refusal.index].label,
+                        errno_text(error), lacks ? "; a kernel option may be missing, see docs/kernel-support.md" : ""),
+            error};
+  }
+
+  std::unique_ptr<kernel::Netlink> netlink_;
+  NftOptions options_;
+};
+
+}  // namespace
+
+std::unique_ptr<capture::Redirector> make_nft_redirector(std::unique_ptr<kernel::Netlink> netlink, const NftOptions& options) {
+  return std::make_unique<NftRedirector>(std::move(netlink), options);
+}
+
+}  // namespace weir::nft

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// A capture plan in nftables' terms, before it becomes text or netlink: both are made from this, so they cannot differ.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "capture/plan.h"
+
+namespace weir::nft {
+
+/// What a term looks at.
+enum class Field : std::uint8_t {
+  l4proto,
+  iifname,
+  oifname,
+  saddr,
+  daddr,
+  tcp_syn,
+  dport,
+  daddr_is_local,
+  skuid,
+  skgid,
+  holding
+};
+
+/// A range of keys: bytes as they stand in the register (network order; uids in the machine's). Both ends included.
+struct KeyRange {
+  std::string first, last;
+  friend bool operator==(const KeyRange&, const KeyRange&) = default;
+};
+
+struct Term {
+  Field field;
+  bool is_negated = false;
+  std::vector<KeyRange> keys;  ///< sorted and disjoint; more than one key becomes an anonymous set. Empty for fields without
+};
+
+struct Action {
+  enum class Kind : std::uint8_t { accept, jump, redirect, reset, drop, open_gate };
+  Kind kind = Kind::accept;
+  std::string_view chain;  ///< of a jump
+  Port port = 0;           ///< of a redirect
+};
+
+struct Rule {
+  capture::Chain chain;
+  std::optional<Family> family;  ///< set if a term looks at addresses
+  std::vector<Term> terms;       ///< in the order in which nft(8) would write them
+  Action action;
+  std::string comment;   ///< the step's why
+  std::size_t step = 0;  ///< index in the plan
+};
+
+/// All of the plan's rules in order. A step that names addresses of both families becomes two rules.
+std::vector<Rule> compile(const capture::CapturePlan& plan);
+
+/// Where a base chain hangs; plain chains have none.
+struct Hook {
+  std::string_view type;     ///< "filter", "nat"
+  std::string_view point;    ///< "prerouting", "output"
+  std::uint32_t number = 0;  ///< NF_INET_PRE_ROUTING, NF_INET_LOCAL_OUT
+  int priority = 0;
+};
+std::optional<Hook> hook_of(capture::Chain chain);
+
+inline constexpr std::string_view kTable = "weir";
+inline constexpr std::string_view kHoldingSet = "holding";
+/// What stands in the table's comment: by it we recognise our own table.
+inline constexpr std::string_view kOwnerMark = "owner: weir";
+
+/// Text that `nft -f` accepts; it replaces an earlier table of ours in one transaction.
+std::string to_text(const std::vector<Rule>& rules, const std::optional<Nanoseconds>& start_gate);
+/// One rule without its comment: `oifname "lo" ip daddr != 127.0.0.1 accept`.
+std::string to_text(const Rule& rule);
+
+/// Milliseconds, as the kernel keeps timeouts; at least 1.
+std::uint64_t gate_timeout(Nanoseconds duration);
+
+}  // namespace weir::nft

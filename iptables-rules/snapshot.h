@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// What stands in the kernel, and how it differs from a plan.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "iptables-rules/messages.h"
+#include "iptables-rules/ruleset.h"
+#include "kernel/netlink.h"
+
+namespace weir::nft {
+
+struct Snapshot {
+  std::uint32_t generation = 0;  ///< of the namespace's whole ruleset, when reading began
+  bool has_table = false;
+  std::string comment;                                    ///< the table's
+  std::map<std::string, std::string> chains;              ///< name → "filter prerouting -300 accept", "" for a plain chain
+  std::map<std::string, std::vector<std::string>> rules;  ///< chain → canonical texts, in order
+  bool has_holding_set = false;
+
+  bool is_ours() const { return has_table && comment.starts_with(kOwnerMark); }
+};
+
+/// Reads the table of our name. Asks again while others change the ruleset. Without privilege or nf_tables: code environment.
+Result<Snapshot> take_snapshot(kernel::Netlink& netlink);
+
+/// True if the chains stand as we would make them, so that replacing rules suffices.
+bool has_our_chains(const Snapshot& snapshot);
+
+/// Sentences that say what differs, by the plan's steps.
+std::vector<std::string> differences(const Snapshot& snapshot, const std::vector<Rule>& rules, const capture::CapturePlan& plan);
+
+/// What a refusal of the kernel means for a person. `doing`: "reading the rules".
+Error explain_refusal(int sys_errno, std::string_view doing);
+
+}  // namespace weir::nft

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// ::6/128 on lo, from which the proxy speaks to its workload in IPv6 (127.0.0.6 is local by itself).
+#pragma once
+
+#include <string>
+
+#include "kernel/netlink.h"
+
+namespace weir::nft {
+
+struct SourceAddress {
+  bool is_there = false;
+  bool is_ours = false;         ///< it bears our protocol number
+  bool has_v6_traffic = false;  ///< an IPv6 address that other machines can reach
+  bool has_v6 = false;          ///< any IPv6 address at all
+};
+Result<SourceAddress> look_at_source(kernel::Netlink& netlink);
+
+struct Ensured {
+  bool was_added = false;
+  bool is_marked = false;  ///< the kernel keeps who added it
+  std::string note;        ///< why it could not be added, where that does no harm
+};
+/// Adds it if it is missing. Fails only if the sandbox has IPv6 traffic that would then go wrong (settled decision 9.10).
+Result<Ensured> ensure_source(kernel::Netlink& netlink);
+/// Not there is success.
+Result<> remove_source(kernel::Netlink& netlink);
+
+}  // namespace weir::nft
