@@ -37,11 +37,13 @@ std::uint32_t data_type(Field field, std::size_t key_size) {
     case Field::saddr:
     case Field::daddr: return key_size == sizeof(in_addr) ? 7 : 8;
     case Field::dport: return 13;
-    case Field::skuid: return 25;
-    case Field::skgid: return 26;
+    case Field::skuid: return 24;
+    case Field::skgid: return 25;
     default: return 0;
   }
 }
+
+constexpr char kHostEndian = 1, kBigEndian = 2;  // nft(8)'s enum byteorder
 
 bool is_interval(Field field) { return field == Field::saddr || field == Field::daddr || field == Field::dport; }
 
@@ -69,6 +71,9 @@ SetObject anonymous_set(const Term& term, std::uint32_t number) {
   nftnl_set_set_u32(set.get(), NFTNL_SET_FLAGS, NFT_SET_ANONYMOUS | NFT_SET_CONSTANT | (intervals ? NFT_SET_INTERVAL : 0));
   nftnl_set_set_u32(set.get(), NFTNL_SET_KEY_TYPE, data_type(term.field, key_size));
   nftnl_set_set_u32(set.get(), NFTNL_SET_KEY_LEN, static_cast<std::uint32_t>(key_size));
+  // In which byte order nft(8) shall read the keys; without it, it takes uids for numbers in network order.
+  const char byte_order[] = {NFTNL_UDATA_SET_KEYBYTEORDER, 4, intervals ? kBigEndian : kHostEndian, 0, 0, 0};
+  nftnl_set_set_data(set.get(), NFTNL_SET_USERDATA, byte_order, sizeof byte_order);
   for (const KeyRange& range : term.keys) {
     add_element(set.get(), range.first, 0);
     if (!intervals) continue;
@@ -296,6 +301,16 @@ std::string canonical(nftnl_rule* rule, const ElementsOf& elements) {
               nftnl_expr_is_set(e, NFTNL_EXPR_LOOKUP_FLAGS) ? nftnl_expr_get_u32(e, NFTNL_EXPR_LOOKUP_FLAGS) : 0;
           const bool is_anonymous = set.starts_with("__");
           out.text += fmt::format("lookup {} {}; ", flags, is_anonymous ? out.elements(set, number) : std::string(set));
+          return 0;
+        }
+        // Kernels differ in which attributes of these two they show beside those that we set.
+        if (kind == "redir") {
+          out.text += fmt::format("redir {}; ", nftnl_expr_get_u32(e, NFTNL_EXPR_REDIR_REG_PROTO_MIN));
+          return 0;
+        }
+        if (kind == "dynset") {
+          out.text += fmt::format("dynset {} {}; ", nftnl_expr_get_u32(e, NFTNL_EXPR_DYNSET_OP),
+                                  nftnl_expr_get_str(e, NFTNL_EXPR_DYNSET_SET_NAME));
           return 0;
         }
         std::array<char, 512> buffer{};

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "init/command_line.h"
+
+#include <algorithm>
+
+#include <CLI/CLI.hpp>
+
+#include "base/text.h"
+#include "init/own_options.h"
+
+namespace weir::init {
+
+namespace {
+
+/// Istio's logging flags, which its webhook hands to every container. Those that take no value must not swallow the next word.
+bool is_log_flag(std::string_view argument) { return argument.starts_with("--log_") || argument.starts_with("--vklog"); }
+bool is_log_switch(std::string_view argument) { return argument == "--log_as_json"; }
+
+std::vector<std::string> without_istio_words(std::vector<std::string> arguments) {
+  if (!arguments.empty() && arguments.front() == "istio-iptables") arguments.erase(arguments.begin());
+  std::vector<std::string> kept;
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    if (!is_log_flag(arguments[i])) {
+      kept.push_back(arguments[i]);
+      continue;
+    }
+    const bool has_value = arguments[i].find('=') != std::string::npos || is_log_switch(arguments[i]);
+    if (!has_value && i + 1 < arguments.size() && !arguments[i + 1].starts_with("-")) ++i;
+  }
+  return kept;
+}
+
+/// "-o" is Istio's short flag for excluded ports; since "json" is no port, `-o json` can ask for JSON as in other tools.
+std::vector<std::string> with_long_output(std::vector<std::string> arguments) {
+  for (std::size_t i = 0; i < arguments.size(); ++i)
+    if (arguments[i] == "-ojson") {
+      arguments[i] = "--output=json";
+    } else if (arguments[i] == "-o" && i + 1 < arguments.size() && (arguments[i + 1] == "json" || arguments[i + 1] == "text")) {
+      arguments[i] = "--output=" + arguments[i + 1];
+      arguments.erase(arguments.begin() + static_cast<std::ptrdiff_t>(i) + 1);
+    }
+  return arguments;
+}
+
+Problem problem(std::string object, std::string message, std::string hint = "") {
+  return {Severity::error, {}, std::move(object), "", std::move(message), std::move(hint)};
+}
+
+/// What CLI11 did not expect: flags and words.
+void report_unknown(const std::vector<std::string>& words, std::vector<Problem>& problems) {
+  std::vector<std::string_view> flags, verbs;
+  for (const capture::Option& option : capture::options())
+    if (!option.long_name.empty()) flags.push_back(option.long_name);
+  for (const OwnOption& option : own_options()) flags.push_back(option.name);
+  for (const VerbRow& row : verb_rows()) verbs.push_back(row.name);
+  for (const std::string& word : words) {
+    const bool is_flag = word.size() > 1 && word.starts_with("-");
+    const std::string_view bare = std::string_view(word).substr(std::min(word.find_first_not_of('-'), word.size()));
+    const std::string_view near = nearest(bare.substr(0, bare.find('=')), is_flag ? flags : verbs);
+    std::string hint = near.empty() ? "see weir-init --help" : fmt::format("did you mean {}{}?", is_flag ? "--" : "", near);
+    problems.push_back(problem(fmt::format("{} {}", is_flag ? "flag" : "word", printable(word)),
+                               is_flag ? "is not known" : "is neither a flag nor a verb", std::move(hint)));
+  }
+}
+
+struct Registered {
+  std::map<std::string, CLI::Option*> options;
+
+  std::map<std::string, std::string> values() const {
+    std::map<std::string, std::string> found;
+    for (const auto& [name, option] : options)
+      if (option->count() > 0) found[name] = option->results().empty() ? "" : option->results().back();
+    return found;
+  }
+};
+
+Registered register_options(CLI::App& app) {
+  Registered registered;
+  auto add = [&](char short_name, std::string_view name, bool is_switch) {
+    std::string names = fmt::format("--{}", name);
+    if (short_name != 0) names = fmt::format("-{},{}", short_name, names);
+    CLI::Option* option = is_switch ? app.add_flag(names) : app.add_option(names);
+    option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+    if (!is_switch) option->expected(1);
+    registered.options[std::string(name)] = option;
+  };
+  for (const capture::Option& option : capture::options())
+    if (!option.long_name.empty()) add(option.short_name, option.long_name, option.is_switch());
+  for (const OwnOption& option : own_options()) add(option.short_name, option.name, option.value_name.empty());
+  return registered;
+}
+
+class QuestionReader {
+ public:
+  QuestionReader(const std::map<std::string, std::string>& flags, const capture::CapturePolicy& policy,
+                 std::vector<Problem>& problems)
+      : flags_(flags), policy_(policy), problems_(problems) {}
+
+  Question read() {
+    read_from();
+    number("uid", question_.uid);
+    number("gid", question_.gid);
+    if (auto to = value("to"))
+      take("to", SocketAddr::parse(*to), question_.to);
+    else
+      wrong("to", "is missing", "write where the packet goes, like --to 10.0.0.1:80 or --to [fd00::1]:80");
+    if (auto source = value("source")) {
+      IpAddr address;
+      take("source", IpAddr::parse(*source), address);
+      question_.source = address;
+    }
+    question_.interface = value("interface").value_or("");
+    question_.is_udp = value("udp").has_value();
+    question_.gate_is_closed = value("gate-closed").has_value();
+    for (std::string_view item : split(value("sandbox-ip").value_or(""), ',')) {
+      if (item.empty()) continue;
+      IpAddr address;
+      take("sandbox-ip", IpAddr::parse(item), address);
+      question_.sandbox_addresses.push_back(address);
+    }
+    return question_;
+  }
+
+ private:
+  std::optional<std::string> value(const std::string& name) const {
+    auto found = flags_.find(name);
+    return found == flags_.end() ? std::nullopt : std::optional(found->second);
+  }
+  void wrong(const std::string& flag, std::string message, std::string hint = "") {
+    problems_.push_back(problem("flag --" + flag, std::move(message), std::move(hint)));
+  }
+  template <class T>
+  void take(const std::string& flag, Result<T> result, T& into) {
+    if (result)
+      into = *result;
+    else
+      wrong(flag, result.error().message());
+  }
+  void number(const std::string& flag, std::uint32_t& into) {
+    auto text = value(flag);
+    if (!text) return;
+    if (auto id = parse_uint(*text, UINT32_MAX - 1))
+      into = static_cast<std::uint32_t>(*id);
+    else
+      wrong(flag, fmt::format("\"{}\" is not a number", printable(*text)), "write one like 1000");
+  }
+  void read_from() {
+    const std::string from = value("from").value_or("app");
+    if (from == "outside" || from == "remote") {
+      question_.from_outside = true;
+    } else if (from == "root") {
+      question_.uid = question_.gid = 0;
+    } else if (from == "proxy") {
+      if (!policy_.proxy_uids.empty()) question_.uid = policy_.proxy_uids.front();
+      if (!policy_.proxy_gids.empty()) question_.gid = policy_.proxy_gids.front();
+    } else if (from != "app") {
+      wrong("from", fmt::format("\"{}\" is not known", printable(from)), "write app, root, proxy or outside");
+    }
+  }
+
+  const std::map<std::string, std::string>& flags_;
+  const capture::CapturePolicy& policy_;
+  std::vector<Problem>& problems_;
+  Question question_;
+};
+
+void read_output(const std::map<std::string, std::string>& flags, CommandLine& line) {
+  auto output = flags.find("output");
+  if (output == flags.end()) return;
+  line.wants_json = output->second == "json";
+  if (!line.wants_json && output->second != "text")
+    line.problems.push_back(
+        problem("flag --output", fmt::format("\"{}\" is not known", printable(output->second)), "write text or json"));
+}
+
+/// Flags that say twice, and differently, what to do.
+void check_verb(const std::map<std::string, std::string>& flags, CommandLine& line) {
+  if (line.capture.requests.cleanup_only) {
+    if (line.verb != Verb::apply && line.verb != Verb::remove)
+      line.problems.push_back(problem("flag --cleanup-only", "contradicts the verb", "use one of the two"));
+    else
+      line.verb = Verb::remove;
+  }
+  if (line.capture.requests.dry_run && line.verb != Verb::apply)
+    line.problems.push_back(problem("flag --dry-run", "only apply can be tried", "leave it out"));
+  if (line.verb == Verb::explain) return;
+  for (const OwnOption& option : own_options())
+    if (option.only_explain && flags.contains(std::string(option.name)))
+      line.problems.push_back(
+          problem(fmt::format("flag --{}", option.name), "belongs to the verb explain", "write: weir-init explain …"));
+}
+
+}  // namespace
+
+CommandLine parse_command_line(std::vector<std::string> arguments, const std::map<std::string, std::string>& environment,
+                               const capture::Accounts& accounts) {
+  CommandLine line;
+  CLI::App app;
+  app.set_help_flag("");
+  app.allow_extras();
+  Registered registered = register_options(app);
+  std::vector<std::pair<CLI::App*, Verb>> verbs;
+  for (const VerbRow& row : verb_rows()) {
+    CLI::App* sub = app.add_subcommand(std::string(row.name));
+    sub->set_help_flag("");
+    sub->fallthrough();
+    sub->allow_extras();
+    verbs.emplace_back(sub, row.verb);
+  }
+  arguments = with_long_output(without_istio_words(std::move(arguments)));
+  std::reverse(arguments.begin(), arguments.end());  // as CLI11 wants them
+  try {
+    app.parse(arguments);
+  } catch (const CLI::ArgumentMismatch& error) {
+    const std::string what = error.what();
+    line.problems.push_back(problem("flag " + what.substr(0, what.find(':')), "its value is missing", "see weir-init --help"));
+  } catch (const CLI::ParseError& error) {
+    line.problems.push_back(problem("", error.what(), "see weir-init --help"));
+  }
+  report_unknown(app.remaining(true), line.problems);
+  int named = 0;
+  for (auto [sub, verb] : verbs)
+    if (sub->parsed()) {
+      line.verb = verb;
+      ++named;
+    }
+  if (named > 1) line.problems.push_back(problem("", "more than one verb", "use one of apply, remove, check, explain"));
+
+  const auto flags = registered.values();
+  if (flags.contains("help")) line.verb = Verb::help;
+  if (flags.contains("version")) line.verb = Verb::version;
+  if (line.verb == Verb::help || line.verb == Verb::version) return line;
+  read_output(flags, line);
+  capture::ParseOutcome outcome = capture::parse_options(flags, environment, accounts);
+  line.capture = std::move(outcome.parsed);
+  for (Problem& found : outcome.problems) line.problems.push_back(std::move(found));
+  check_verb(flags, line);
+  if (line.verb == Verb::explain) line.question = QuestionReader(flags, line.capture.policy, line.problems).read();
+  return line;
+}
+
+}  // namespace weir::init

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// weir-init without its process: what it is given, what it prints, its exit code.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/ip.h"
+#include "capture/options.h"
+#include "capture/redirector.h"
+#include "init/enrolment.h"
+
+namespace weir::init {
+
+struct World {
+  std::map<std::string, std::string> environment;
+  capture::Accounts accounts;
+  std::function<std::unique_ptr<capture::Redirector>(const BackendOptions&)> make_backend;
+  std::function<Result<std::vector<IpAddr>>()> sandbox_addresses;
+};
+
+struct Printed {
+  int exit_code = 0;
+  std::string out, err;
+};
+
+/// `arguments` without the program's name.
+Printed run(const std::vector<std::string>& arguments, const World& world);
+
+}  // namespace weir::init
