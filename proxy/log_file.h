@@ -38,6 +38,8 @@ class LogFile {
   void push(std::string_view text, std::uint64_t lines);
   /// Writes what is there as far as the file takes it without waiting. False if something is left. Writer's thread.
   bool drain(const std::function<void(const Error&)>& on_failure);
+  /// To wait on when drain() left something. Writer's thread.
+  FdRef fd() const { return fd_.ref(); }
   /// What is left is lost: counted. Writer's thread, at the end.
   void abandon();
 

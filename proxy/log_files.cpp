@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The process's log files and the thread that writes them.
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 
@@ -14,7 +15,7 @@ namespace weir::proxy {
 
 namespace {
 
-constexpr std::chrono::milliseconds kRetry{20};  // a full pipe is asked again after this
+constexpr int kRetry = 20;  // ms: how long a full pipe may keep the writer from the other files
 constexpr std::chrono::seconds kLastWrites{1};
 
 }  // namespace
@@ -24,7 +25,9 @@ struct LogFiles::Impl {
 
   /// The writer's thread.
   void run();
-  std::vector<std::shared_ptr<LogFile>> all();
+  void wait_for_work(bool has_left_over);
+  /// False if a file is full; then it has waited a little for it.
+  bool drain_all(const std::vector<std::shared_ptr<LogFile>>& list);
   void reopen_all(const std::vector<std::shared_ptr<LogFile>>& list);
 
   const std::shared_ptr<LogShared> shared_state = std::make_shared<LogShared>();
@@ -42,31 +45,40 @@ void LogFiles::Impl::reopen_all(const std::vector<std::shared_ptr<LogFile>>& lis
   }
 }
 
+void LogFiles::Impl::wait_for_work(bool has_left_over) {
+  std::unique_lock lock(shared.mutex);
+  if (!has_left_over) shared.wake.wait(lock, [&] { return shared.has_work || must_stop || must_reopen; });
+  shared.has_work = false;
+}
+
+bool LogFiles::Impl::drain_all(const std::vector<std::shared_ptr<LogFile>>& list) {
+  std::vector<pollfd> full;
+  for (const auto& file : list) {
+    if (!file->drain(on_failure)) full.push_back({.fd = file->fd().get(), .events = POLLOUT, .revents = 0});
+  }
+  if (full.empty()) return true;
+  poll(full.data(), full.size(), kRetry);
+  return false;
+}
+
 void LogFiles::Impl::run() {
   sigset_t everything;  // signals are the main thread's; a closed pipe answers EPIPE here
   sigfillset(&everything);
   pthread_sigmask(SIG_BLOCK, &everything, nullptr);
   bool is_drained = true;
-  std::chrono::steady_clock::time_point give_up = std::chrono::steady_clock::time_point::max();
+  auto give_up = std::chrono::steady_clock::time_point::max();
   for (;;) {
+    wait_for_work(!is_drained);
     std::vector<std::shared_ptr<LogFile>> list;
     bool stops = false, reopens = false;
     {
-      std::unique_lock lock(shared.mutex);
-      auto is_due = [&] { return shared.has_work || must_stop || must_reopen; };
-      if (is_drained) {
-        shared.wake.wait(lock, is_due);
-      } else {
-        shared.wake.wait_for(lock, kRetry, [&] { return must_reopen; });
-      }
-      shared.has_work = false;
+      std::lock_guard lock(shared.mutex);
       stops = must_stop;
       reopens = std::exchange(must_reopen, false);
       for (const auto& [path, file] : files) list.push_back(file);
     }
     if (reopens) reopen_all(list);
-    is_drained = true;
-    for (const auto& file : list) is_drained &= file->drain(on_failure);
+    is_drained = drain_all(list);
     if (!stops) continue;
     auto now = std::chrono::steady_clock::now();
     if (give_up == std::chrono::steady_clock::time_point::max()) give_up = now + kLastWrites;
