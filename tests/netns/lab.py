@@ -39,6 +39,8 @@ REPO = pathlib.Path(__file__).resolve().parent.parent.parent
 APP_UID, PROXY_UID = 1000, 1337
 NODE4, NODE6 = "10.244.1.1", "fd00:10:244:1::1"
 OUTSIDE4, OUTSIDE6, OUTSIDE_NAME = "203.0.113.10", "2001:db8:113::10", "outside.example"
+# Debian's Python: one under /root (pyenv, say) is out of reach for uid 1000.
+PYTHON = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable
 SKIP = 77  # Meson's exit code for a test that could not run
 
 
@@ -65,7 +67,7 @@ def enter():
         skip(f"namespaces cannot be made here: {probe.stderr.strip()}")
     os.environ["WEIR_LAB"] = "inside"
     os.environ["WEIR_PROPAGATION"] = "private" if ways[0].returncode == 0 else "unchanged"
-    os.execvp("unshare", [*make, os.environ["WEIR_PROPAGATION"], "--", sys.executable, "-B", *sys.argv])
+    os.execvp("unshare", [*make, os.environ["WEIR_PROPAGATION"], "--", PYTHON, "-B", *sys.argv])
 
 
 def skip(why):
@@ -299,7 +301,7 @@ class Pod(Space):
 
     def start_apps(self):
         for container in self.spec["spec"]["containers"]:
-            command = [sys.executable if word == "python3" else word for word in container["command"]]
+            command = [PYTHON if word == "python3" else word for word in container["command"]]
             env = {entry["name"]: entry["value"] for entry in container.get("env", [])} | {"POD_NAME": self.name}
             self.apps.append(self.start(command, f"{self.name}.{container['name']}.log", uid=APP_UID, env=env, cwd=self.lab.src / "samples/bookinfo"))
         ports = [port["containerPort"] for container in self.spec["spec"]["containers"] for port in container.get("ports", [])]
@@ -332,7 +334,7 @@ class Pod(Space):
     def load(self, url, *flags):
         """Starts samples/bookinfo/load.py here; read its answers with `load_results` once it has ended."""
         log = f"{self.name}.load-{uuid.uuid4().hex[:8]}.log"
-        process = self.start([sys.executable, "load.py", url, *flags], log, uid=APP_UID, cwd=self.lab.src / "samples/bookinfo")
+        process = self.start([PYTHON, "load.py", url, *flags], log, uid=APP_UID, cwd=self.lab.src / "samples/bookinfo")
         process.log = self.lab.logs / log
         return process
 
@@ -521,9 +523,9 @@ class Lab:
     def start_outside(self):
         """echo.py on ports 80 and 8000 of the outside host, tcp.py echo on 7000."""
         for port in (80, 8000):
-            self.outside.start([sys.executable, "echo.py"], "outside.log", uid=APP_UID, cwd=self.src / "samples/bookinfo",
+            self.outside.start([PYTHON, "echo.py"], "outside.log", uid=APP_UID, cwd=self.src / "samples/bookinfo",
                                env={"PORT": str(port), "POD_NAME": "outside", "VERSION": "outside"})
-        self.outside.start([sys.executable, "tcp.py", "echo", "7000"], "outside.log", uid=APP_UID, cwd=self.src / "samples/bookinfo")
+        self.outside.start([PYTHON, "tcp.py", "echo", "7000"], "outside.log", uid=APP_UID, cwd=self.src / "samples/bookinfo")
         for port in (80, 8000, 7000):
             wait_for(lambda: Pod.accepts(self.outside, "127.0.0.1", port), 20, f"the outside host to listen on {port}")
 

@@ -11,7 +11,6 @@ import os
 import pathlib
 import re
 import signal
-import sys
 
 import lab
 
@@ -154,7 +153,7 @@ with lab.Lab(pods=["client", "reviews-v1", "reviews-v2"]) as net:
     net.stop_agent()
     for kind in ("closes", "silence", "random", "http1", "grpc-length", "protobuf", "unknown-type", "bad-resource"):
         with cases(f"an ADS server that sends rubbish ({kind}): said in the log, nothing breaks, and a good one is taken at once"):
-            server = net.node.start([sys.executable, lab.REPO / "tests/netns/rubbish_ads.py", net.agent_socket, kind], f"rubbish-{kind}.log")
+            server = net.node.start([lab.PYTHON, lab.REPO / "tests/netns/rubbish_ads.py", net.agent_socket, kind], f"rubbish-{kind}.log")
             lab.wait_for(lambda: "listens" in net.log(f"rubbish-{kind}.log"), 10, "the rubbish server")
             seen = len(net.log("client.proxy.log"))
             empty = net.run_dir / "state" / f"rubbish-{kind}"
