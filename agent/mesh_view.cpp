@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/text.h"
+#include "base/well_known.h"
 #include "mesh-rules/resolve.h"
 
 namespace weir::agent {
@@ -249,7 +250,10 @@ void MeshView::add_own_ports() {
       }
     }
   }
-  for (const auto& [number, port] : ports) own_ports_.push_back(port);
+  for (const auto& [number, port] : ports) {
+    // Nobody but the proxy can listen there.
+    if (number != well_known::kInboundPort && number != well_known::kOutboundPort) own_ports_.push_back(port);
+  }
 }
 
 }  // namespace weir::agent

@@ -89,9 +89,29 @@ void set_subnets(const mesh::TcpMatch& match, lds::FilterChain& chain) {
   }
 }
 
-/// Adds a chain unless one with the same conditions is there: Envoy refuses a listener with two, and the first counts.
+/// Adds a chain for those of its conditions (subnet and server name) that no chain before it has: the first counts, and Envoy
+/// refuses a listener whose chains overlap.
 void add_chain(lds::Listener& out, std::set<std::string>& taken, lds::FilterChain chain) {
-  if (taken.insert(chain.filter_chain_match().SerializeAsString()).second) *out.add_filter_chains() = std::move(chain);
+  const lds::FilterChainMatch whole = chain.filter_chain_match();
+  std::vector<lds::FilterChainMatch> free;
+  int count = 0;
+  for (int i = 0; i < std::max(1, whole.prefix_ranges_size()); ++i) {
+    for (int k = 0; k < std::max(1, whole.server_names_size()); ++k, ++count) {
+      lds::FilterChainMatch one;
+      if (whole.prefix_ranges_size() > 0) *one.add_prefix_ranges() = whole.prefix_ranges(i);
+      if (whole.server_names_size() > 0) one.add_server_names(whole.server_names(k));
+      if (taken.insert(one.SerializeAsString()).second) free.push_back(std::move(one));
+    }
+  }
+  if (free.size() == static_cast<std::size_t>(count)) {
+    *out.add_filter_chains() = std::move(chain);
+    return;
+  }
+  for (lds::FilterChainMatch& one : free) {
+    lds::FilterChain& part = *out.add_filter_chains();
+    part = chain;
+    *part.mutable_filter_chain_match() = std::move(one);
+  }
 }
 
 /// Chains of a VirtualService's tls routes. True if there are any for this proxy: the service's own chain then is not added.
@@ -181,7 +201,8 @@ void add_address(const MeshView& view, const ServiceView& service, const PortVie
 std::vector<IpAddr> usable(const MeshView& view, const std::vector<IpAddr>& addresses) {
   std::vector<IpAddr> out;
   for (const IpAddr& ip : addresses) {
-    if (ip.is_v4() || view.has_v6()) out.push_back(ip);
+    // The wildcard's listeners belong to the HTTP ports.
+    if ((ip.is_v4() || view.has_v6()) && !ip.is_unspecified()) out.push_back(ip);
   }
   return out;
 }

@@ -94,7 +94,8 @@ void add_port_table(const MeshView& view, Port number,
       rds::VirtualHost host;
       host.set_name(names::host_port(name, number));
       translate_http_routes(view, *rule, number, *host.mutable_routes());
-      add_host(config, taken, std::move(host), {name});
+      Result<IpAddr> ip = IpAddr::parse(name);
+      add_host(config, taken, std::move(host), {ip && !ip->is_v4() ? "[" + name + "]" : name});
     }
   }
   add_host(config, taken, unknown_hosts(view), {"*"});

@@ -165,9 +165,7 @@ void Decoder<StringMatch>::read(Reader& reader, const Node& node, StringMatch& o
     Reader::Step step(reader, entry.key);
     Decoder<std::string>::read(reader, *entry.value, out.text);
     out.kind = kind;
-    if (kind == How::regex && out.text == "*") {
-      out = {};
-    } else if (kind == How::regex && out.text.empty()) {
+    if (kind == How::regex && out.text.empty()) {
       reader.error(entry.line, "the regular expression is empty");
     } else if (kind == How::regex) {
       std::string problem = check_regex(out.text).problem;
@@ -179,6 +177,11 @@ void Decoder<StringMatch>::read(Reader& reader, const Node& node, StringMatch& o
       reader.error(entry.line, "the prefix is empty", "leave the match out to match everything");
   }
   if (given > 1) reader.error(node.line, "only one of exact, prefix and regex may be given");
+}
+
+void Decoder<StringMatch>::read_value(Reader& reader, const Node& node, StringMatch& out) {
+  bool is_star = node.entries.size() == 1 && node.text_of("regex") == "*";
+  if (!is_star) read(reader, node, out);
 }
 
 }  // namespace weir::mesh

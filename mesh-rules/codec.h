@@ -212,6 +212,8 @@ struct Decoder<IpAddr> : ScalarDecoder<IpAddr> {
 template <>
 struct Decoder<StringMatch> : ScalarDecoder<StringMatch> {
   static void read(Reader&, const Node&, StringMatch& out);
+  /// Of a header or a parameter: the regex `*` means presence there.
+  static void read_value(Reader&, const Node&, StringMatch& out);
 };
 
 template <class T>
@@ -250,7 +252,11 @@ struct Decoder<std::map<std::string, T>> {
         if constexpr (std::same_as<T, StringMatch>) out[entry.key];
         continue;
       }
-      Decoder<T>::read(reader, *entry.value, out[entry.key]);
+      if constexpr (std::same_as<T, StringMatch>) {
+        Decoder<T>::read_value(reader, *entry.value, out[entry.key]);
+      } else {
+        Decoder<T>::read(reader, *entry.value, out[entry.key]);
+      }
     }
   }
   static void describe(std::string&, const std::string&) {}

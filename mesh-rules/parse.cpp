@@ -104,6 +104,27 @@ bool demands_tls(const Node& node) {
   return std::any_of(node.items.begin(), node.items.end(), [](const yaml::NodePtr& item) { return demands_tls(*item); });
 }
 
+bool is_dns_name(std::string_view name, bool with_dots) {
+  auto alnum = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
+  if (name.empty() || name.size() > (with_dots ? 253U : 63U) || !alnum(name.front()) || !alnum(name.back())) return false;
+  return std::all_of(name.begin(), name.end(), [&](char c) { return alnum(c) || c == '-' || (with_dots && c == '.'); }) &&
+         name.find("..") == std::string_view::npos;
+}
+
+/// Names become parts of host and cluster names, so Kubernetes' rules for them are ours.
+void check_names(Reader& reader, const Node& node, const ObjectKey& key) {
+  const Node& metadata = *node.find("metadata");
+  Reader::Step step(reader, "metadata");
+  if (!is_dns_name(key.name, key.kind != Kind::service)) {
+    reader.error_at("name", *metadata.find("name"), fmt::format("\"{}\" is not a name", printable(key.name)),
+                    "use a-z, 0-9 and dashes");
+  }
+  if (!is_dns_name(key.ns, false)) {
+    reader.error_at("namespace", *metadata.find("namespace"), fmt::format("\"{}\" is not a namespace", printable(key.ns)),
+                    "use a-z, 0-9 and dashes");
+  }
+}
+
 class FileParser {
  public:
   explicit FileParser(std::string_view file) { out_.file = file; }
@@ -218,6 +239,7 @@ class FileParser {
     if (meta.key.name.empty())
       return lost(node.line, fmt::format("{}: metadata.name is missing", to_text(kind)), "every object needs a name");
     Reader reader(out_.file, meta.key.to_text(), out_.problems);
+    check_names(reader, node, meta.key);
     {
       Reader::Step step(reader, "metadata");
       read_table(reader, *metadata, block);

@@ -24,6 +24,7 @@ class Validator {
   }
 
   std::vector<Problem> run() {
+    for (const auto& service : store_.services()) check(*service);
     for (const auto& service : store_.virtual_services()) check(*service);
     for (const auto& rule : store_.destination_rules()) check(*rule);
     check_shared_hosts();
@@ -69,6 +70,13 @@ class Validator {
     warn(meta, destination.where, path + ".subset",
          fmt::format("no DestinationRule defines subset \"{}\" of {}: requests get 503", destination.subset, host),
          near.empty() ? "add it to a DestinationRule" : fmt::format("did you mean {}?", near));
+  }
+
+  /// Without an API server nobody gives a Service its address.
+  void check(const Service& service) {
+    if (!service.cluster_ips.empty() || service.headless || !service.external_name.empty()) return;
+    warn(service.meta, service.meta.where, "spec.clusterIP", "there is no address: only HTTP by the Service's name is routed",
+         "give it a clusterIP, or None for a headless one");
   }
 
   void check(const VirtualService& service) {

@@ -12,6 +12,12 @@ inline void read_port_number(Reader& r, const Node& n, std::optional<std::uint32
   if (port != 0) out = port;
 }
 
+/// Durations below 1ms are refused, as in Istio.
+void check_duration(Reader& reader, const Node& node, std::string_view field, const std::optional<Nanoseconds>& value);
+/// `{value: 12.5}` and the older whole number.
+double read_percentage(Reader& reader, const Node& node);
+double read_whole_percentage(Reader& reader, const Node& node);
+
 /// `port: {number: 80}`
 struct PortSelector {
   Port number = 0;
