@@ -47,6 +47,7 @@ class Agent {
 
  private:
   Result<> reload() {
+    auto began = io::Clock::now();
     auto texts = read_directory(options_.rules);
     if (!texts) return pass(texts.error());
     if (watch_ && ++torn_reads_ < kTornReads && watch_->catch_up()) return {};  // changed under our eyes: we are told again
@@ -60,7 +61,11 @@ class Agent {
       if (problem.severity == Severity::warning) log::warn("{}", to_text(problem));
     }
     for (const Problem& problem : change.gone) log::info("mended: {}", to_text(problem));
+    auto understood = io::Clock::now();
     if (change.effective) service_.set_rules(rules_.store(), rules_.settings());
+    using Milliseconds = std::chrono::duration<double, std::milli>;
+    log::debug("rules read in {:.1f} ms, published in {:.1f} ms", Milliseconds(understood - began).count(),
+               Milliseconds(io::Clock::now() - understood).count());
     return {};
   }
 
