@@ -197,12 +197,13 @@ void MeshView::add_virtual_services(const mesh::Store& store) {
 
 std::map<std::string, const mesh::VirtualService*> MeshView::foreign_hosts() const {
   HostRules foreign;
-  for (const auto& [host, rule] : rules_by_host_) {
+  for (const auto& entry : rules_by_host_) {
+    const std::string& host = entry.first;
     bool is_known = by_host_.contains(host) ||
                     (mesh::is_wildcard(host) && std::any_of(services_.begin(), services_.end(), [&](const ServiceView& view) {
                        return mesh::covers(host, view.host);
                      }));
-    if (!is_known) foreign.emplace(host, rule);
+    if (!is_known) foreign.insert(entry);
   }
   return foreign;
 }

@@ -380,4 +380,28 @@ TEST_CASE("tls routes choose by server name and take the service's own chain awa
   CHECK(listener.listener_filters(0).name() == "envoy.filters.listener.tls_inspector");
 }
 
+TEST_CASE("each rule file of the samples is sound, and changes what its name says") {
+  using Files = std::vector<std::pair<std::string, std::string>>;
+  Files platform;
+  std::filesystem::path samples = WEIR_SAMPLES;
+  for (const auto& entry : std::filesystem::directory_iterator(samples / "bookinfo/platform")) {
+    platform.emplace_back(entry.path().filename().string(), test::read_text(entry.path()));
+  }
+  platform.emplace_back("destination-rules.yaml", test::read_text(samples / "bookinfo/rules/destination-rules.yaml"));
+  std::string plain = to_json(translate(*store_of(platform), {}, proxy_at("productpage-v1", {"10.244.1.11"})));
+  int count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(samples / "bookinfo/rules")) {
+    std::string name = entry.path().filename().string();
+    CAPTURE(name);
+    if (name == "destination-rules.yaml") continue;
+    Files files = platform;
+    files.emplace_back(name, test::read_text(entry.path()));
+    auto store = store_of(files);
+    CHECK(to_text(mesh::validate(*store, "cluster.local")) == "");
+    CHECK(to_json(translate(*store, {}, proxy_at("productpage-v1", {"10.244.1.11"}))) != plain);
+    ++count;
+  }
+  CHECK(count > 5);
+}
+
 }  // namespace weir::agent
