@@ -8,6 +8,8 @@ namespace weir::http {
 
 namespace {
 
+constexpr std::size_t kQueuedFrames = 1000;
+
 std::string_view method_kept(std::string_view method) {
   if (method == "HEAD") return "HEAD";
   return method == "CONNECT" ? "CONNECT" : "";
@@ -33,6 +35,12 @@ Result<> H2Session::feed(std::string_view bytes) {
   ssize_t taken = nghttp2_session_mem_recv(
       impl_->session, static_cast<const std::uint8_t*>(static_cast<const void*>(bytes.data())), bytes.size());
   if (taken < 0) return impl_->fail_protocol(nghttp2_strerror(static_cast<int>(taken)));
+  // Refusals pile up while a peer sends and never reads; no honest one can have more than some frames a stream under way.
+  std::size_t most = kQueuedFrames + std::size_t{4} * impl_->settings.max_concurrent_streams;
+  if (impl_->is_server() && nghttp2_session_get_outbound_queue_size(impl_->session) > most) {
+    nghttp2_session_terminate_session(impl_->session, NGHTTP2_ENHANCE_YOUR_CALM);
+    return impl_->fail_protocol("too many frames to answer (ENHANCE_YOUR_CALM)");
+  }
   return {};
 }
 

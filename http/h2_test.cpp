@@ -402,6 +402,21 @@ TEST_CASE("floods of control frames end the connection, pings beside traffic don
   CHECK_FALSE(pair.server.is_finished());
 }
 
+TEST_CASE("a peer that opens streams beyond the limit and never reads is cut off") {
+  H2Settings settings;
+  settings.max_concurrent_streams = 1;
+  Recorder events;
+  H2Session server(H2Role::server, settings, events);
+  REQUIRE(server.feed(kPreface));
+  std::string out;
+  server.take(out);  // our SETTINGS, which the peer never acknowledges: nghttp2 then refuses stream by stream
+  bool refused = false;
+  for (std::uint32_t i = 0; i < 2000 && !refused; ++i)
+    refused = !server.feed(frame(1, 5, 2 * i + 1, get(literal(":authority", "a"))));
+  CHECK(refused);
+  CHECK(events.streams.size() == 1);
+}
+
 TEST_CASE("the flood guard follows frames through any cut and forgives") {
   FloodGuard guard(10, 4);
   std::string bytes = "pref" + frame(0, 0, 1, "payload");
