@@ -6,6 +6,7 @@
 #include <csignal>
 #include <spawn.h>
 #include <sys/wait.h>
+#include <unistd.h>
 #include <utility>
 
 #include "base/scope_exit.h"
@@ -147,6 +148,12 @@ Result<std::optional<ChildEnd>> Child::poll() {
   if (ended == 0) return std::nullopt;
   pid_ = -1;
   return end_of(status);
+}
+
+Error replace_process(const std::vector<std::string>& arguments, const std::map<std::string, std::string>& extra_environment) {
+  const std::vector<std::string> environment = environment_with(extra_environment);
+  ::execvpe(arguments.at(0).c_str(), pointers(arguments).data(), pointers(environment).data());
+  return {ErrorCode::environment, fmt::format("starting {}: {}", arguments[0], errno_text(errno)), errno};
 }
 
 Result<Output> run(const std::vector<std::string>& arguments, const std::string& input) {

@@ -54,4 +54,8 @@ struct Output {
 /// Runs a program to its end, feeding `input`, collecting what it prints (at most 16 MiB each).
 Result<Output> run(const std::vector<std::string>& arguments, const std::string& input = {});
 
+/// Becomes another program in this process (exec); returns only if that fails.
+Error replace_process(const std::vector<std::string>& arguments,
+                      const std::map<std::string, std::string>& extra_environment = {});
+
 }  // namespace weir::kernel

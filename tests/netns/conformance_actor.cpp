@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/netns/conformance_actor.h"
+
+#include <csignal>
+#include <cstdio>
+#include <fcntl.h>
+#include <grp.h>
+#include <iostream>
+#include <map>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <thread>
+#include <unistd.h>
+
+#include "base/ip.h"
+#include "base/text.h"
+#include "kernel/socket.h"
+
+namespace weir::conformance {
+
+namespace {
+
+bool wait_for(FdRef fd, short events, int limit_ms) {
+  pollfd item{fd.get(), events, 0};
+  int ready;
+  do ready = ::poll(&item, 1, limit_ms);
+  while (ready < 0 && errno == EINTR);
+  return ready > 0;
+}
+
+std::string plain(const SocketAddr& address) { return SocketAddr{address.ip.unmapped(), address.port}.to_text(); }
+
+/// One thread for all listeners of a process.
+class Server {
+ public:
+  std::string listen(const std::string& label, Port port) {
+    for (Family family : kBothFamilies) {
+      auto listener = kernel::listen_tcp({IpAddr::any(family), port});
+      if (!listener) return listener.error().to_text();
+      listeners_.emplace_back(std::move(*listener), label);
+    }
+    return "ok";
+  }
+  void start() {
+    std::thread([this] { loop(); }).detach();
+  }
+
+ private:
+  void loop() {
+    for (;;) {
+      std::vector<pollfd> items;
+      for (auto& [fd, label] : listeners_) items.push_back({fd.get(), POLLIN, 0});
+      for (auto& fd : connections_) items.push_back({fd.get(), POLLIN, 0});
+      ::poll(items.data(), items.size(), -1);
+      std::vector<UniqueFd> kept;
+      for (std::size_t i = 0; i < connections_.size(); ++i)
+        if (items[listeners_.size() + i].revents == 0 || echo(connections_[i])) kept.push_back(std::move(connections_[i]));
+      connections_ = std::move(kept);
+      for (std::size_t i = 0; i < listeners_.size(); ++i)
+        if (items[i].revents != 0) welcome(listeners_[i].first, listeners_[i].second);
+    }
+  }
+  static bool echo(UniqueFd& fd) {
+    char buffer[256];
+    auto got = kernel::receive(fd.ref(), buffer);
+    if (got.would_block) return true;
+    return got.ok() && kernel::send(fd.ref(), std::span<const char>(buffer, got.bytes)).ok();
+  }
+  void welcome(UniqueFd& listener, const std::string& label) {
+    auto accepted = kernel::accept(listener.ref());
+    if (!accepted || !*accepted) return;
+    auto fd = std::move((*accepted)->fd);
+    auto original = kernel::original_dst(fd.ref()), local = kernel::local_address(fd.ref());
+    std::string line = fmt::format("{} od={} la={} peer={}\n", label, original ? plain(*original) : original.error().to_text(),
+                                   local ? plain(*local) : "?", (*accepted)->peer.ip.unmapped().to_text());
+    (void)kernel::send(fd.ref(), std::span<const char>(line.data(), line.size()));
+    connections_.push_back(std::move(fd));
+  }
+
+  std::vector<std::pair<UniqueFd, std::string>> listeners_;
+  std::vector<UniqueFd> connections_;
+};
+
+void serve_udp(UniqueFd fd, std::string label) {
+  std::thread([fd = std::move(fd), label = std::move(label)] {
+    for (;;) {
+      char buffer[256];
+      sockaddr_storage from{};
+      socklen_t size = sizeof from;
+      if (::recvfrom(fd.get(), buffer, sizeof buffer, 0, reinterpret_cast<sockaddr*>(&from), &size) < 0) continue;
+      const std::string answer = fmt::format("{} peer={}", label, SocketAddr::from(from)->ip.unmapped().to_text());
+      ::sendto(fd.get(), answer.data(), answer.size(), 0, reinterpret_cast<const sockaddr*>(&from), size);
+    }
+  }).detach();
+}
+
+/// A line that the other side says, or why there is none.
+std::string read_line(FdRef fd, int limit_ms) {
+  std::string line;
+  while (line.find('\n') == std::string::npos) {
+    char buffer[512];
+    if (!wait_for(fd, POLLIN, limit_ms)) return "TIMEOUT";
+    auto got = kernel::receive(fd, buffer);
+    if (got.error == ECONNRESET) return "RST";
+    if (got.error != 0) return errno_text(got.error);
+    if (got.eof) return line.empty() ? "CLOSED" : line;
+    line.append(buffer, got.bytes);
+  }
+  return line.substr(0, line.find('\n'));
+}
+
+std::string connect(const SocketAddr& to, const std::string& source, int limit_ms, UniqueFd& into) {
+  kernel::ConnectOptions options;
+  if (source != "-") options.source = *IpAddr::parse(source);
+  auto fd = kernel::connect_tcp(to, options);
+  if (!fd) return fd.error().sys_errno() == ECONNREFUSED ? "RST" : fd.error().to_text();
+  if (!wait_for(fd->ref(), POLLOUT, limit_ms)) return "TIMEOUT";
+  if (int error = kernel::connect_error(fd->ref()); error != 0) return error == ECONNREFUSED ? "RST" : errno_text(error);
+  into = std::move(*fd);
+  return read_line(into.ref(), limit_ms);
+}
+
+std::string send_datagram(const SocketAddr& to, int limit_ms) {
+  UniqueFd fd(::socket(to.ip.is_v4() ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  sockaddr_storage storage;
+  socklen_t size = to.to_sockaddr(storage);
+  if (::sendto(fd.get(), "?", 1, 0, reinterpret_cast<const sockaddr*>(&storage), size) < 0) return errno_text(errno);
+  if (!wait_for(fd.ref(), POLLIN, limit_ms)) return "TIMEOUT";
+  char buffer[512];
+  sockaddr_storage from{};
+  socklen_t from_size = sizeof from;
+  ssize_t got = ::recvfrom(fd.get(), buffer, sizeof buffer, 0, reinterpret_cast<sockaddr*>(&from), &from_size);
+  if (got < 0) return errno_text(errno);
+  return fmt::format("{} from={}", std::string_view(buffer, static_cast<std::size_t>(got)), SocketAddr::from(from)->to_text());
+}
+
+class Obedience {
+ public:
+  std::string answer(const std::vector<std::string_view>& words) {
+    const std::string_view verb = words.at(0);
+    if (verb == "serve") return serve(words);
+    if (verb == "serve-udp") return serve_udp_ports(words);
+    if (verb == "ping") return ping(std::string(words.at(1)));
+    const SocketAddr to{*IpAddr::parse(words.at(1)), static_cast<Port>(*parse_uint(words.at(2)))};
+    if (verb == "open") return connect(to, "-", 5000, kept_);
+    const int limit = static_cast<int>(*parse_uint(words.at(4)));
+    UniqueFd connection;
+    return verb == "tcp" ? connect(to, std::string(words.at(3)), limit, connection) : send_datagram(to, limit);
+  }
+
+ private:
+  std::string serve(const std::vector<std::string_view>& words) {
+    for (std::size_t i = 1; i < words.size(); ++i) {
+      const auto parts = split(words[i], '=');
+      if (auto said = server_.listen(std::string(parts[0]), static_cast<Port>(*parse_uint(parts[1]))); said != "ok") return said;
+    }
+    server_.start();
+    return "ok";
+  }
+  static std::string serve_udp_ports(const std::vector<std::string_view>& words) {
+    for (std::size_t i = 1; i < words.size(); ++i) {
+      const auto parts = split(words[i], '=');
+      UniqueFd fd(::socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0));  // bound to ::, it hears IPv4 too
+      sockaddr_storage storage;
+      socklen_t size = SocketAddr{IpAddr::any(Family::v6), static_cast<Port>(*parse_uint(parts[1]))}.to_sockaddr(storage);
+      if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&storage), size) != 0) return errno_text(errno);
+      serve_udp(std::move(fd), std::string(parts[0]));
+    }
+    return "ok";
+  }
+  std::string ping(const std::string& text) {
+    const std::string line = text + "\n";
+    if (auto sent = kernel::send(kept_.ref(), std::span<const char>(line.data(), line.size())); !sent.ok())
+      return errno_text(sent.error);
+    return read_line(kept_.ref(), 5000);
+  }
+
+  Server server_;
+  UniqueFd kept_;
+};
+
+}  // namespace
+
+int run_actor(unsigned uid, unsigned gid) {
+  // The numbers must be right before the first socket: a socket's owner is who made it.
+  if (::setgroups(0, nullptr) != 0 || ::setresgid(gid, gid, gid) != 0 || ::setresuid(uid, uid, uid) != 0) return 1;
+  static Obedience obedience;  // its threads live as long as the process
+  for (std::string line; std::getline(std::cin, line);) std::cout << obedience.answer(split(line, ' ')) << std::endl;
+  std::_Exit(0);
+}
+
+std::unique_ptr<Actor> Actor::start(unsigned uid, unsigned gid, bool own_namespace) {
+  int there[2], back[2];
+  if (::pipe2(there, O_CLOEXEC) != 0 || ::pipe2(back, O_CLOEXEC) != 0) return nullptr;
+  UniqueFd child_in(there[0]), in(there[1]), out(back[0]), child_out(back[1]);
+  std::vector<std::string> arguments;
+  if (own_namespace) arguments = {"unshare", "--net", "--"};
+  for (std::string word : {std::string("/proc/self/exe"), std::string("--actor"), std::to_string(uid), std::to_string(gid)})
+    arguments.push_back(word);
+  // unshare(1) would take /proc/self/exe for itself.
+  char self[4096];
+  ssize_t size = ::readlink("/proc/self/exe", self, sizeof self);
+  if (size <= 0) return nullptr;
+  arguments[own_namespace ? 3 : 0] = std::string(self, static_cast<std::size_t>(size));
+  auto child = kernel::Child::start({.arguments = arguments, .in = child_in.ref(), .out = child_out.ref()});
+  if (!child) return nullptr;
+  return std::unique_ptr<Actor>(new Actor(std::move(*child), std::move(in), std::move(out)));
+}
+
+void Actor::tell(const std::string& line) {
+  const std::string bytes = line + "\n";
+  if (::write(in_.get(), bytes.data(), bytes.size()) < 0) unread_ += "GONE\n";
+}
+
+std::string Actor::hear() {
+  while (unread_.find('\n') == std::string::npos) {
+    char buffer[1024];
+    ssize_t got = ::read(out_.get(), buffer, sizeof buffer);
+    if (got <= 0) return "GONE";
+    unread_.append(buffer, static_cast<std::size_t>(got));
+  }
+  const std::string line = unread_.substr(0, unread_.find('\n'));
+  unread_.erase(0, line.size() + 1);
+  return line;
+}
+
+std::string Actor::ask(const std::string& line) {
+  tell(line);
+  return hear();
+}
+
+}  // namespace weir::conformance

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// A process of the lab: it has a uid, a gid and a network namespace, and does what it is told by lines on its standard input.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/unique_fd.h"
+#include "kernel/child.h"
+
+namespace weir::conformance {
+
+/// What runs in the process itself:
+///   serve LABEL=PORT …          listens on both families; who connects is told "LABEL od=… la=… peer=…", then echoed to
+///   serve-udp LABEL=PORT …      answers each datagram with "LABEL peer=…"
+///   tcp ADDRESS PORT SOURCE MS  connects ("-": any source) and answers what it was told; "RST"; "TIMEOUT"
+///   udp ADDRESS PORT SOURCE MS  the same with a datagram; adds "from=…"
+///   open ADDRESS PORT           connects and keeps the connection; ping TEXT: sends a line through it, answers what came back
+/// Each line is answered by one line.
+int run_actor(unsigned uid, unsigned gid);
+
+class Actor {
+ public:
+  /// `own_namespace`: in a new network namespace, else in that of the calling process.
+  static std::unique_ptr<Actor> start(unsigned uid, unsigned gid, bool own_namespace = false);
+
+  /// One line there, one line back; "GONE" if the process has ended.
+  std::string ask(const std::string& line);
+  /// The two halves, for what takes time.
+  void tell(const std::string& line);
+  std::string hear();
+  pid_t pid() const { return child_.pid(); }
+
+ private:
+  Actor(kernel::Child child, UniqueFd in, UniqueFd out) : child_(std::move(child)), in_(std::move(in)), out_(std::move(out)) {}
+  kernel::Child child_;
+  UniqueFd in_, out_;
+  std::string unread_;
+};
+
+}  // namespace weir::conformance

@@ -1,0 +1,558 @@
+// SPDX-License-Identifier: Apache-2.0
+// The nftables backend against the real kernel: the decision table, and what apply, check and remove promise.
+//
+//    pod: this process, in namespaces of its own            remote
+//    ┌───────────────────────────────────────────┐          ┌──────────────────────────────┐
+//    │ lo    127.0.0.1 ::1 (::6 by weir)          │          │ lo   10.2.0.2  fd02::2       │
+//    │ eth0  10.1.0.2 fd01::2 ────────────────────┼── veth ──┼ eth0 10.1.0.1  fd01::1       │
+//    │       default route by the remote          │          └──────────────────────────────┘
+//    │ vnet0 10.3.0.1 fd03::1 ────────────────────┼── veth ── eth0 10.3.0.2 fd03::2   vm
+//    │ app (uid 1000 and others): calls           │
+//    │ workload (root): 8080, 9090, 53 …          │   All that listen tell who they are, the original destination, their own
+//    │ proxy (uid 1337): 15001, 15006             │   and the caller's address.
+//    └───────────────────────────────────────────┘
+#define DOCTEST_CONFIG_IMPLEMENT
+#include <doctest/doctest.h>
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <fcntl.h>
+#include <functional>
+#include <map>
+#include <unistd.h>
+
+#include "capture/matrix.h"
+#include "capture/redirector.h"
+#include "iptables-rules/nft_redirector.h"
+#include "kernel/caps.h"
+#include "kernel/child.h"
+#include "kernel/netlink.h"
+#include "tests/netns/conformance_actor.h"
+
+namespace weir::conformance {
+namespace {
+
+using capture::CapturePlan;
+namespace matrix = capture::matrix;
+
+constexpr const char* kDefaultConfig = "-b * -d 15090,15021,15020 -i * -u 1337 -g 1337";
+
+std::string shell(const std::string& script) {
+  auto output = kernel::run({"sh", "-ec", script});
+  if (!output) return output.error().to_text();
+  CHECK_MESSAGE(output->exit_code == 0, script, ": ", output->err);
+  return output->out;
+}
+
+/// Everything that weir could have left, as other tools see it.
+std::string state_of_namespace() {
+  return shell(
+      "nft -j list ruleset; ip -j addr; ip -j route show table all; ip -j -6 route show table all; ip -j rule; ip -j -6 rule");
+}
+
+/// Asks again, without a pause that matters, until the answer is the wanted one or five seconds are over; gives the last answer.
+std::string until(const std::string& wanted, const std::function<std::string()>& ask) {
+  std::string answer;
+  for (int attempt = 0; attempt < 500; ++attempt) {
+    answer = ask();
+    if (answer == wanted) break;
+    ::usleep(10'000);
+  }
+  return answer;
+}
+
+class Lab {
+ public:
+  static Lab& instance() {
+    static Lab lab;
+    return lab;
+  }
+
+  Actor& remote() { return *remote_; }
+  Actor& vm() { return *vm_; }
+  Actor& workload() { return *workload_; }
+  /// A process of the pod with these numbers.
+  Actor& pod(unsigned uid, unsigned gid) {
+    auto& actor = pod_[{uid, gid}];
+    if (!actor) actor = Actor::start(uid, gid);
+    return *actor;
+  }
+  void start_proxy() {
+    proxy_ = Actor::start(1337, 1337);
+    CHECK(proxy_->ask("serve OUT15001=15001 IN15006=15006 OUT15101=15101 IN15106=15106") == "ok");
+  }
+  void stop_proxy() { proxy_.reset(); }
+  /// Back to a pod without rules and with a proxy.
+  void reset() {
+    REQUIRE(backend()->remove());
+    if (!proxy_) start_proxy();
+  }
+
+  static std::unique_ptr<capture::Redirector> backend(bool force = false) {
+    return nft::make_nft_redirector(kernel::open_netlink(), {.force = force});
+  }
+
+  /// How to look inside from the rest of the machine; enter() has left a descriptor of its /proc open.
+  static std::string hint() {
+    const char* outer = std::getenv("WEIR_OUTER_PROC");
+    char pid[32] = "?";
+    if (outer != nullptr) {
+      ssize_t size = ::readlink(fmt::format("/proc/self/fd/{}/self", outer).c_str(), pid, sizeof pid - 1);
+      pid[size > 0 ? size : 0] = '\0';
+    }
+    return fmt::format("look inside: WEIR_PAUSE=1 keeps it at its end; the pod: nsenter -t {} -n nft list ruleset", pid);
+  }
+
+ private:
+  Lab() {
+    remote_ = Actor::start(0, 0, true);
+    vm_ = Actor::start(0, 0, true);
+    workload_ = Actor::start(0, 0);
+    // The first answer shows that the namespaces are there.
+    CHECK(remote_->ask("serve REMOTE:80=80 REMOTE:443=443 REMOTE:53=53") == "ok");
+    CHECK(remote_->ask("serve-udp REMOTE-udp:7777=7777 REMOTE-udp:53=53") == "ok");
+    CHECK(vm_->ask("serve-udp VM-udp:1=1") == "ok");
+    CHECK(workload_->ask(
+              "serve APP:8080=8080 APP:9090=9090 LOCALDNS:53=53 ST15020=15020 ST15021=15021 ST15090=15090 TUN15008=15008") ==
+          "ok");
+    CHECK(workload_->ask("serve-udp APP-udp:8888=8888 LOCALDNS-udp:53=53") == "ok");
+    build();
+    start_proxy();
+  }
+
+  void build() {
+    const std::string in_remote = fmt::format("nsenter -t {} -n ", remote_->pid()),
+                      in_vm = fmt::format("nsenter -t {} -n ", vm_->pid());
+    shell("ip link set lo up");
+    for (const auto& [there, pid, name] :
+         {std::tuple{in_remote, remote_->pid(), "eth0"}, std::tuple{in_vm, vm_->pid(), "vnet0"}}) {
+      shell(fmt::format("ip link add {} type veth peer name eth0 netns {}; {}ip link set lo up", name, pid, there));
+      // Link-local addresses would be tentative for a second, and tests would have to wait for them.
+      shell(fmt::format("ip link set {} addrgenmode none; {}ip link set eth0 addrgenmode none", name, there));
+    }
+    shell("ip addr add 10.1.0.2/24 dev eth0; ip addr add fd01::2/64 dev eth0 nodad; ip link set eth0 up");
+    shell("ip addr add 10.3.0.1/24 dev vnet0; ip addr add fd03::1/64 dev vnet0 nodad; ip link set vnet0 up");
+    shell(in_remote +
+          "sh -ec 'ip addr add 10.1.0.1/24 dev eth0; ip addr add fd01::1/64 dev eth0 nodad; ip addr add 10.2.0.2/32 dev lo; "
+          "ip addr add fd02::2/128 dev lo; ip link set eth0 up'");
+    shell(in_vm +
+          "sh -ec 'ip addr add 10.3.0.2/24 dev eth0; ip addr add fd03::2/64 dev eth0 nodad; ip link set eth0 up; "
+          "ip route add default via 10.3.0.1; ip route add default via fd03::1'");
+    shell("ip route add default via 10.1.0.1; ip route add default via fd01::1");
+  }
+
+  std::unique_ptr<Actor> remote_, vm_, workload_, proxy_;
+  std::map<std::pair<unsigned, unsigned>, std::unique_ptr<Actor>> pod_;
+};
+
+CapturePlan plan_of(const std::string& config) {
+  const auto parsed = matrix::parse_config(config);
+  REQUIRE_MESSAGE(!has_errors(parsed.problems), to_text(parsed.problems));
+  return capture::plan(parsed.parsed.policy);
+}
+
+CapturePlan gated(const std::string& config, Nanoseconds limit) {
+  auto parsed = matrix::parse_config(config);
+  parsed.parsed.policy.start_gate = limit;
+  return capture::plan(parsed.parsed.policy);
+}
+
+capture::Applied apply(const CapturePlan& plan) {
+  auto applied = Lab::backend()->apply(plan);
+  REQUIRE_MESSAGE(applied, applied.error().to_text());
+  return *applied;
+}
+
+/// The names of the table by the row's family: "od=POD:80" → "od=10.1.0.2:80".
+std::string concrete(const std::string& expected, Family family) {
+  std::string text;
+  for (std::string_view word : split(expected, ' ')) {
+    if (!text.empty()) text += ' ';
+    const auto equals = word.find('=');
+    if (equals == std::string_view::npos) {
+      text += word;
+      continue;
+    }
+    const auto parts = split(word.substr(equals + 1), ':');
+    const IpAddr address = matrix::address(std::string(parts[0]), family);
+    text += word.substr(0, equals + 1);
+    text += parts.size() == 1 ? address.to_text() : SocketAddr{address, static_cast<Port>(*parse_uint(parts[1]))}.to_text();
+  }
+  return text;
+}
+
+std::string ask_row(const matrix::Row& row) {
+  Lab& lab = Lab::instance();
+  Actor& actor = row.from == "remote" ? lab.remote() : row.from == "vm" ? lab.vm() : lab.pod(row.uid, row.gid);
+  return actor.ask(fmt::format("{} {} {} {} 5000", row.protocol, matrix::address(row.destination, row.family).to_text(), row.port,
+                               row.source == "-" ? "-" : matrix::address(row.source, row.family).to_text()));
+}
+
+std::string app_to_remote(Family family, int limit_ms = 5000) {
+  return Lab::instance().pod(1000, 1000).ask(fmt::format("tcp {} 80 - {}", matrix::address("REM", family).to_text(), limit_ms));
+}
+std::string remote_to_app(Family family, int limit_ms = 5000) {
+  return Lab::instance().remote().ask(fmt::format("tcp {} 8080 - {}", matrix::address("POD", family).to_text(), limit_ms));
+}
+const char* kOut = "OUT15001 od=REM:80 la=LO:15001 peer=POD";
+const char* kIn = "IN15006 od=POD:8080 la=POD:15006 peer=REM";
+
+TEST_CASE("kernel, table and judge agree on every row in both families") {
+  Lab& lab = Lab::instance();
+  lab.reset();
+  std::string config;
+  CapturePlan plan;
+  int rows = 0;
+  for (const auto& row : matrix::read(WEIR_SOURCE_ROOT "/tests/data/capture_matrix.tsv")) {
+    if (row.config != config) {
+      config = row.config;
+      plan = plan_of(config);
+      apply(plan);
+    }
+    const std::string context = row.name() + " with " + row.config;
+    CAPTURE(context);
+    CAPTURE(lab.hint());
+    CHECK(ask_row(row) == concrete(row.expected, row.family));
+    CHECK(capture::judge(plan, matrix::packet(row)).outcome == matrix::outcome(row));
+    ++rows;
+  }
+  CHECK(rows > 150);
+}
+
+TEST_CASE("a proxy that is not there: captured connections are reset, all others work (rows E1 to E3)") {
+  Lab& lab = Lab::instance();
+  lab.reset();
+  apply(plan_of(kDefaultConfig));
+  lab.stop_proxy();
+  for (Family family : kBothFamilies) {
+    CAPTURE(to_text(family));
+    CHECK(remote_to_app(family) == "RST");
+    CHECK(app_to_remote(family) == "RST");
+    CHECK(lab.pod(1000, 1000).ask(fmt::format("tcp {} 8080 - 5000", IpAddr::loopback(family).to_text())) ==
+          concrete("APP:8080 od=LO:8080 la=LO:8080 peer=LO", family));
+  }
+}
+
+TEST_CASE("one table of ours, for both families, is all that other tools see") {
+  Lab::instance().reset();
+  apply(plan_of(kDefaultConfig));
+  CHECK(shell("nft -j list tables | grep -o '\"table\": {[^}]*}'").find("\"family\": \"inet\", \"name\": \"weir\"") !=
+        std::string::npos);
+  CHECK(shell("nft list tables") == "table inet weir\n");
+}
+
+TEST_CASE("a second apply changes nothing, not even handles") {
+  Lab::instance().reset();
+  const CapturePlan plan = plan_of(kDefaultConfig);
+  CHECK(apply(plan).changed);
+  const std::string before = state_of_namespace();
+  CHECK(!apply(plan).changed);
+  CHECK(state_of_namespace() == before);
+}
+
+TEST_CASE("remove leaves the namespace as it was") {
+  Lab::instance().reset();
+  const std::string before = state_of_namespace();
+  for (const char* config : {kDefaultConfig, "-b 80,90 -i 10.0.0.0/8,fd00::/8 -x 10.1.0.0/16 -k vnet0 -c eth1 -q 1-5 -o 22"}) {
+    apply(gated(config, std::chrono::seconds(30)));
+    CHECK(state_of_namespace() != before);
+    auto removed = Lab::backend()->remove();
+    REQUIRE(removed);
+    CHECK(*removed);
+    CHECK(state_of_namespace() == before);
+  }
+  auto again = Lab::backend()->remove();
+  REQUIRE(again);
+  CHECK(!*again);
+}
+
+TEST_CASE("::6 that others added stays, and so do other tables") {
+  Lab::instance().reset();
+  shell(
+      "ip addr add ::6/128 dev lo; nft add table inet mine; nft add chain inet mine c '{ type filter hook input priority 0; }'");
+  const std::string before = state_of_namespace();
+  apply(plan_of(kDefaultConfig));
+  REQUIRE(Lab::backend()->remove());
+  CHECK(state_of_namespace() == before);
+  shell("ip addr del ::6/128 dev lo; nft delete table inet mine");
+}
+
+TEST_CASE("a table of our name that we did not make is refused, and stays") {
+  Lab::instance().reset();
+  shell("nft add table inet weir");
+  const std::string before = state_of_namespace();
+  auto applied = Lab::backend()->apply(plan_of(kDefaultConfig));
+  REQUIRE(!applied);
+  CHECK(applied.error().to_text().find("that weir did not make") != std::string::npos);
+  CHECK(applied.error().code() == ErrorCode::environment);
+  CHECK(!Lab::backend()->remove());
+  CHECK(state_of_namespace() == before);
+  shell("nft delete table inet weir");
+}
+
+TEST_CASE("what we program and what we render are the same rules to nft") {
+  Lab::instance().reset();
+  for (const char* config :
+       {kDefaultConfig,
+        "-b 80,90-99 -i 10.0.0.0/8,192.168.1.1,fd00::/8,fd80::1 -x 10.1.0.0/16 -k vnet0 -c eth+ -q 1-5 -o 22 -u 3,4",
+        "-b * -i 127.0.0.0/8 -u 5"}) {
+    const CapturePlan plan = gated(config, std::chrono::seconds(3000));
+    // nft writes a set of one prefix without braces; how long the gate still holds differs.
+    const std::string list = "nft list ruleset | sed -E 's/\\{ ([^ ,]*) \\}/\\1/; s/ expires [0-9a-z]+//'";
+    apply(plan);
+    const std::string programmed = shell(list);
+    REQUIRE(Lab::backend()->remove());
+    auto loaded = kernel::run({"nft", "-f", "-"}, Lab::backend()->render(plan));
+    REQUIRE(loaded);
+    CHECK_MESSAGE(loaded->exit_code == 0, loaded->err);
+    CHECK(shell(list) == programmed);
+    REQUIRE(Lab::backend()->remove());
+  }
+}
+
+TEST_CASE("check names each difference, and apply mends it") {
+  Lab::instance().reset();
+  const CapturePlan plan = plan_of(kDefaultConfig);
+  for (const char* damage :
+       {"nft flush chain inet weir to_outbound", "nft add rule inet weir outbound tcp dport 1 accept",
+        "nft insert rule inet weir inbound tcp dport 1 accept", "ip addr del ::6/128 dev lo", "nft delete table inet weir"}) {
+    CAPTURE(damage);
+    apply(plan);
+    auto sound = Lab::backend()->check(plan);
+    REQUIRE(sound);
+    CHECK(sound->empty());
+    shell(damage);
+    const std::string before = state_of_namespace();
+    auto drift = Lab::backend()->check(plan);
+    REQUIRE(drift);
+    CHECK(drift->differences.size() >= 1);
+    CHECK(state_of_namespace() == before);
+    CHECK(apply(plan).changed);
+    CHECK(Lab::backend()->check(plan)->empty());
+  }
+}
+
+TEST_CASE("connections that are older than the rules survive enrolment, both ways") {
+  Lab& lab = Lab::instance();
+  lab.reset();
+  for (Family family : kBothFamilies) {
+    CAPTURE(to_text(family));
+    Actor& app = lab.pod(1000, 1000);
+    CHECK(app.ask(fmt::format("open {} 80", matrix::address("REM", family).to_text())).starts_with("REMOTE:80"));
+    CHECK(lab.remote().ask(fmt::format("open {} 8080", matrix::address("POD", family).to_text())).starts_with("APP:8080"));
+    apply(plan_of(kDefaultConfig));
+    CHECK(app.ask("ping still-here") == "still-here");
+    CHECK(lab.remote().ask("ping still-here") == "still-here");
+    CHECK(app_to_remote(family) == concrete(kOut, family));
+    lab.reset();
+  }
+}
+
+TEST_CASE("captured connections go on while the policy changes") {
+  Lab& lab = Lab::instance();
+  lab.reset();
+  apply(plan_of(kDefaultConfig));
+  Actor& app = lab.pod(1000, 1000);
+  CHECK(app.ask("open 10.1.0.1 80").starts_with("OUT15001"));
+  CHECK(lab.remote().ask("open fd01::2 8080").starts_with("IN15006"));
+  for (const char* config : {"-b 80 -i 10.2.0.0/16", "-b * -i *"}) {
+    apply(plan_of(config));
+    CHECK(app.ask("ping on") == "on");
+    CHECK(lab.remote().ask("ping on") == "on");
+  }
+}
+
+TEST_CASE("the start gate holds both directions until the proxy's first packet, and is not armed again") {
+  Lab& lab = Lab::instance();
+  for (Family family : kBothFamilies) {
+    CAPTURE(to_text(family));
+    lab.reset();
+    apply(gated(kDefaultConfig, std::chrono::seconds(600)));
+    CHECK(app_to_remote(family, 200) == "TIMEOUT");
+    CHECK(remote_to_app(family, 200) == "TIMEOUT");
+    // What is not captured does not wait.
+    CHECK(lab.pod(1000, 1000).ask(fmt::format("tcp {} 8080 - 5000", IpAddr::loopback(family).to_text())).starts_with("APP"));
+
+    // Connections that began while the gate held are made when it opens, by the kernel's next SYN.
+    lab.pod(1000, 1000).tell(fmt::format("tcp {} 80 - 20000", matrix::address("REM", family).to_text()));
+    lab.remote().tell(fmt::format("tcp {} 8080 - 20000", matrix::address("POD", family).to_text()));
+    CHECK(until("waits", [] { return shell("ss -Htn state syn-sent").empty() ? "none" : "waits"; }) == "waits");
+    const std::string in_remote = fmt::format("nsenter -t {} -n ss -Htn state syn-sent", lab.remote().pid());
+    CHECK(until("waits", [&] { return shell(in_remote).empty() ? "none" : "waits"; }) == "waits");
+    lab.pod(1337, 1337).ask(fmt::format("udp {} 9 - 0", IpAddr::loopback(family).to_text()));
+    CHECK(lab.pod(1000, 1000).hear() == concrete(kOut, family));
+    CHECK(lab.remote().hear() == concrete(kIn, family));
+
+    apply(gated("-b * -i * -d 1", std::chrono::seconds(600)));
+    CHECK(app_to_remote(family) == concrete(kOut, family));
+  }
+}
+
+TEST_CASE("the proxy's answer to a connection opens the gate like any packet of its uid") {
+  Lab& lab = Lab::instance();
+  lab.reset();
+  apply(gated(kDefaultConfig, std::chrono::seconds(600)));
+  CHECK(app_to_remote(Family::v4, 200) == "TIMEOUT");
+  CHECK(lab.pod(1337, 1337).ask("tcp 10.1.0.1 80 - 5000").starts_with("REMOTE:80"));
+  CHECK(app_to_remote(Family::v4) == concrete(kOut, Family::v4));
+}
+
+TEST_CASE("when the gate's time is over, captured connections are refused if there is no proxy") {
+  Lab& lab = Lab::instance();
+  lab.reset();
+  lab.stop_proxy();
+  apply(gated(kDefaultConfig, std::chrono::milliseconds(1500)));
+  CHECK(app_to_remote(Family::v4, 200) == "TIMEOUT");
+  CHECK(until("RST", [] { return app_to_remote(Family::v4, 200); }) == "RST");
+  CHECK(remote_to_app(Family::v6) == "RST");
+}
+
+/// Between us and the kernel: counts what changes something, and can spoil it.
+class Saboteur : public kernel::Netlink {
+ public:
+  std::size_t die_before = 0;     ///< the process ends before the change of this number (from 1)
+  std::size_t spoil_message = 0;  ///< this message of a batch (from 1) becomes one that the kernel refuses
+  std::size_t batch_size = 0;     ///< of the last batch
+
+  Result<> act(kernel::NetlinkBus bus, const kernel::NetlinkMessage& request) override {
+    count();
+    return real_->act(bus, request);
+  }
+  Result<std::vector<kernel::NetlinkMessage>> ask(kernel::NetlinkBus bus, const kernel::NetlinkMessage& request) override {
+    return real_->ask(bus, request);
+  }
+  Result<std::optional<kernel::BatchRefusal>> transact(const std::vector<kernel::NetlinkMessage>& batch,
+                                                       std::optional<std::uint32_t> generation) override {
+    count();
+    auto spoilt = batch;
+    batch_size = batch.size();
+    if (spoil_message != 0 && spoil_message <= batch.size()) spoilt[spoil_message - 1][4] = 127;  // no such nf_tables message
+    return real_->transact(spoilt, generation);
+  }
+
+ private:
+  void count() {
+    if (++changes_ == die_before) std::_Exit(9);
+  }
+  std::unique_ptr<kernel::Netlink> real_ = kernel::open_netlink();
+  std::size_t changes_ = 0;
+};
+
+TEST_CASE("whichever message the kernel refuses, nothing is left of a first apply") {
+  Lab::instance().reset();
+  const CapturePlan plan = gated(kDefaultConfig, std::chrono::seconds(30));
+  const std::string before = state_of_namespace();
+  for (std::size_t n = 1, size = 1; n <= size; ++n) {
+    CAPTURE(n);
+    auto saboteur = std::make_unique<Saboteur>();
+    saboteur->spoil_message = n;
+    Saboteur& watched = *saboteur;
+    auto backend = nft::make_nft_redirector(std::move(saboteur));
+    CHECK(!backend->apply(plan));
+    size = watched.batch_size;
+    CHECK(state_of_namespace() == before);
+  }
+}
+
+TEST_CASE("whichever message the kernel refuses, an earlier enrolment stays whole") {
+  Lab::instance().reset();
+  apply(plan_of(kDefaultConfig));
+  const CapturePlan other = gated("-b 80,90 -i 10.0.0.0/8,fd00::/8", std::chrono::seconds(30));
+  const std::string before = state_of_namespace();
+  std::size_t tried = 0;
+  for (std::size_t n = 1, size = 1; n <= size; ++n, ++tried) {
+    CAPTURE(n);
+    auto saboteur = std::make_unique<Saboteur>();
+    saboteur->spoil_message = n;
+    Saboteur& watched = *saboteur;
+    auto backend = nft::make_nft_redirector(std::move(saboteur));
+    CHECK(!backend->apply(other));
+    size = watched.batch_size;
+    CHECK(state_of_namespace() == before);
+  }
+  CHECK(tried > 20);
+}
+
+TEST_CASE("killed between any two steps: the next apply heals, the next remove cleans") {
+  Lab::instance().reset();
+  const std::string before = state_of_namespace();
+  const CapturePlan plan = plan_of(kDefaultConfig);
+  char self[4096];
+  const ssize_t size = ::readlink("/proc/self/exe", self, sizeof self);
+  REQUIRE(size > 0);
+  for (const char* step : {"1", "2", "3"}) {
+    CAPTURE(step);
+    for (bool heal : {true, false}) {
+      auto dying = kernel::run({std::string(self, static_cast<std::size_t>(size)), "--apply-and-die-before", step});
+      REQUIRE(dying);
+      CHECK(dying->exit_code == (step[0] == '3' ? 0 : 9));
+      if (heal) {
+        apply(plan);
+        CHECK(Lab::backend()->check(plan)->empty());
+      }
+      REQUIRE(Lab::backend()->remove());
+      CHECK(state_of_namespace() == before);
+    }
+  }
+}
+
+TEST_CASE("probe changes nothing") {
+  Lab::instance().reset();
+  const std::string before = state_of_namespace();
+  auto probed = Lab::backend()->probe();
+  CHECK_MESSAGE(probed, probed.error().to_text());
+  CHECK(state_of_namespace() == before);
+}
+
+int apply_and_die(const char* step) {
+  auto saboteur = std::make_unique<Saboteur>();
+  saboteur->die_before = *parse_uint(step);
+  return nft::make_nft_redirector(std::move(saboteur))->apply(capture::plan(matrix::parse_config(kDefaultConfig).parsed.policy))
+             ? 0
+             : 1;
+}
+
+int skip(const std::string& why) {
+  const bool is_required = std::getenv("WEIR_REQUIRE_NETNS") != nullptr;
+  std::printf("%s: %s\n", is_required ? "cannot run, and WEIR_REQUIRE_NETNS forbids to skip" : "skipped", why.c_str());
+  return is_required ? 1 : 77;
+}
+
+/// Starts this program again in namespaces that end with it, however it ends.
+int enter(int argc, char** argv) {
+  if (::getuid() != 0) return skip("needs root, to make network namespaces");
+  const int outer = ::open("/proc", O_RDONLY | O_DIRECTORY);  // stays open across exec: see Lab::hint
+  for (const char* propagation : {"private", "unchanged"}) {  // in a chroot, / may be no mount point that could be made private
+    std::vector<std::string> command = {"unshare",      "--mount",      "--net",         "--pid",     "--fork",
+                                        "--kill-child", "--mount-proc", "--propagation", propagation, "--"};
+    auto trial = command;
+    trial.push_back("true");
+    auto tried = kernel::run(trial);
+    if (!tried) return skip(tried.error().to_text());
+    if (tried->exit_code != 0) continue;
+    command.insert(command.end(), argv, argv + argc);
+    return skip(
+        kernel::replace_process(command, {{"WEIR_CONFORMANCE", "inside"}, {"WEIR_OUTER_PROC", std::to_string(outer)}}).to_text());
+  }
+  return skip("namespaces cannot be made here");
+}
+
+int run(int argc, char** argv) {
+  ::signal(SIGPIPE, SIG_IGN);
+  if (argc == 4 && std::string_view(argv[1]) == "--actor")
+    return run_actor(static_cast<unsigned>(*parse_uint(argv[2])), static_cast<unsigned>(*parse_uint(argv[3])));
+  if (argc == 3 && std::string_view(argv[1]) == "--apply-and-die-before") return apply_and_die(argv[2]);
+  if (std::getenv("WEIR_CONFORMANCE") == nullptr) return enter(argc, argv);
+  const int result = doctest::Context(argc, argv).run();
+  if (std::getenv("WEIR_PAUSE") != nullptr) {
+    std::printf("%s; Enter ends it\n", Lab::hint().c_str());
+    std::getchar();
+  }
+  return result;
+}
+
+}  // namespace
+}  // namespace weir::conformance
+
+int main(int argc, char** argv) { return weir::conformance::run(argc, argv); }
