@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+
+#include "init/command_line.h"
+#include "init/enrolment.h"
+#include "init/program.h"
+#include "iptables-rules/fake_netlink.h"
+#include "iptables-rules/nft_redirector.h"
+
+namespace weir::init {
+namespace {
+
+std::string content(const std::string& file) {
+  std::ifstream stream(file, std::ios::binary);
+  std::ostringstream text;
+  text << stream.rdbuf();
+  return text.str();
+}
+
+/// Compares with the file, or writes it if WEIR_UPDATE_GOLDEN is set.
+void check_golden(const std::string& file, const std::string& text) {
+  if (std::getenv("WEIR_UPDATE_GOLDEN") != nullptr) std::ofstream(file, std::ios::binary) << text;
+  CHECK_MESSAGE(content(file) == text, file, " differs; look at it, then scripts/update-golden");
+}
+
+struct Case {
+  std::string name;
+  std::vector<std::string> arguments;
+  std::map<std::string, std::string> environment = {};
+  int kernel_refuses_with = 0;
+};
+
+World world(const Case& given) {
+  World world;
+  world.environment = given.environment;
+  world.sandbox_addresses = []() -> Result<std::vector<IpAddr>> {
+    return std::vector{*IpAddr::parse("10.1.0.2"), *IpAddr::parse("fd01::2")};
+  };
+  auto kernel = std::make_shared<nft::FakeKernel>();
+  kernel->refuses_all = given.kernel_refuses_with != 0;
+  kernel->fail_with = given.kernel_refuses_with;
+  world.make_backend = [kernel](const BackendOptions& options) {
+    return nft::make_nft_redirector(std::make_unique<nft::FakeNetlink>(kernel), {.force = options.force});
+  };
+  return world;
+}
+
+std::string transcript(const Case& given, const Printed& printed) {
+  std::string text = "$";
+  for (const auto& [name, value] : given.environment) text += fmt::format(" {}='{}'", name, value);
+  text += " weir-init";
+  for (const std::string& argument : given.arguments)
+    text +=
+        argument.find_first_of(" *'") != std::string::npos || argument.empty() ? fmt::format(" '{}'", argument) : " " + argument;
+  return fmt::format("{}\nexit {}\n{}{}", text, printed.exit_code, printed.out, printed.err);
+}
+
+const std::vector<std::string> kAll = {"-b", "*", "-i", "*"};
+
+std::vector<std::string> with_all(std::vector<std::string> more) {
+  more.insert(more.end(), kAll.begin(), kAll.end());
+  return more;
+}
+
+TEST_CASE("what weir-init says, word by word") {
+  const std::vector<Case> cases = {
+      {"unknown-flag", {"--istio-inbound-port", "80"}},
+      {"unknown-verb", {"aply"}},
+      {"value-missing", {"-b", "*", "-p"}},
+      {"port-70000", {"-p", "70000"}},
+      {"cidr-with-letters", {"-i", "10.0.0.0/ab"}},
+      {"contradicting-ports", {"-p", "15006"}},
+      {"contradicting-interfaces", {"-c", "eth0", "-k", "eth0"}},
+      {"contradicting-verbs", {"check", "--cleanup-only"}},
+      {"several-mistakes", {"-p", "0", "-z", "x", "-x", "300.1.2.3/8,*", "--start-gate=hold", "--nonsense"}},
+      {"bad-environment", {"-b", "*"}, {{"INBOUND_CAPTURE_PORT", "abc"}, {"DRY_RUN", "maybe"}}},
+      {"not-supported", {"-m", "TPROXY", "--redirect-dns", "--drop-invalid", "--cni-mode=true"}},
+      {"without-effect", {"explain", "-b", "80", "-d", "90", "--from", "outside", "--to", "10.1.0.2:80"}},
+      {"no-cap-net-admin", kAll, {}, EPERM},
+      {"no-nf-tables", kAll, {}, EOPNOTSUPP},
+      {"no-cap-net-admin-remove", {"remove"}, {}, EPERM},
+      {"mode-none", {"-m", "NONE"}},
+      {"dry-run", with_all({"--dry-run", "-d", "15090,15021,15020", "--start-gate=hold:30s"})},
+      {"dry-run-lists",
+       {"-n", "-b", "80,8000:8010", "-i", "10.0.0.0/8,fd00::/8", "-x", "10.1.0.0/16", "-q", "443", "-o", "22", "-u", "3,4", "-c",
+        "eth1", "-k", "vnet0"}},
+      {"dry-run-json", with_all({"--dry-run", "-o", "json"})},
+      {"explain-app", with_all({"explain", "--from", "app", "--uid", "1000", "--to", "10.0.0.1:80"})},
+      {"explain-proxy-self", with_all({"explain", "--from", "proxy", "--to", "[fd01::2]:8080"})},
+      {"explain-guard", with_all({"explain", "--from", "outside", "--to", "10.1.0.2:15001"})},
+      {"explain-gate", with_all({"explain", "--to", "10.0.0.1:80", "--start-gate=hold:30s", "--gate-closed"})},
+      {"explain-json", with_all({"explain", "--from", "root", "--to", "127.0.0.1:80", "-o", "json"})},
+      {"explain-wrong", {"explain", "--from", "nobody", "--uid", "x", "--to", "example.com:80"}},
+      {"explain-flag-elsewhere", {"apply", "--uid", "1000"}},
+      {"help", {"--help"}},
+  };
+  for (const Case& given : cases) {
+    CAPTURE(given.name);
+    check_golden(std::string(WEIR_TESTDATA) + "/" + given.name + ".txt", transcript(given, run(given.arguments, world(given))));
+  }
+}
+
+TEST_CASE("the manual page and the completion are those of the option table") {
+  check_golden(WEIR_SOURCE_ROOT "/docs/man/weir-init.1", man_page());
+  check_golden(WEIR_SOURCE_ROOT "/docs/completions/weir-init.bash", bash_completion());
+}
+
+TEST_CASE("Istio's own command line is understood as it stands in a pod") {
+  const CommandLine line = parse_command_line({"istio-iptables",
+                                               "-p",
+                                               "15001",
+                                               "-z",
+                                               "15006",
+                                               "-u",
+                                               "1337",
+                                               "-m",
+                                               "REDIRECT",
+                                               "-i",
+                                               "*",
+                                               "-x",
+                                               "",
+                                               "-b",
+                                               "*",
+                                               "-d",
+                                               "15090,15021,15020",
+                                               "--log_output_level=default:info",
+                                               "--log_as_json",
+                                               "--log_target",
+                                               "stderr"},
+                                              {}, {});
+  CHECK(to_text(line.problems) == "");
+  CHECK(line.verb == Verb::apply);
+  CHECK(line.capture.policy.outbound_cidrs.kind == capture::Selection::all);
+  CHECK(line.capture.policy.inbound_exclude_ports.to_text() == "15020-15021,15090");
+}
+
+TEST_CASE("-o json asks for JSON, any other -o excludes ports") {
+  CHECK(parse_command_line({"check", "-o", "json"}, {}, {}).wants_json);
+  const CommandLine line = parse_command_line({"-o", "443"}, {}, {});
+  CHECK(!line.wants_json);
+  CHECK(line.capture.policy.outbound_exclude_ports.contains(443));
+}
+
+TEST_CASE("the last of a repeated flag wins, and flags may stand after the verb") {
+  const CommandLine line = parse_command_line({"-p", "1", "check", "-p", "2"}, {}, {});
+  CHECK(line.verb == Verb::check);
+  CHECK(line.capture.policy.outbound_port == 2);
+}
+
+TEST_CASE("--cleanup-only is the verb remove") { CHECK(parse_command_line({"--cleanup-only"}, {}, {}).verb == Verb::remove); }
+
+TEST_CASE("enrolment goes probe, apply, check, and stops where one fails") {
+  const capture::CapturePlan plan = capture::plan({});
+  for (auto [fails, calls] : {std::pair<std::string, std::vector<std::string>>{"", {"probe", "apply", "check"}},
+                              {"probe", {"probe"}},
+                              {"apply", {"probe", "apply"}},
+                              {"check", {"probe", "apply", "check", "remove"}}}) {
+    CAPTURE(fails);
+    capture::NullRedirector backend;
+    backend.fail_at = fails;
+    CHECK(enrol(backend, plan).has_value() == fails.empty());
+    CHECK(backend.calls == calls);
+    CHECK(backend.applied.has_value() == fails.empty());
+  }
+}
+
+}  // namespace
+}  // namespace weir::init
