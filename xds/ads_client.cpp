@@ -2,11 +2,9 @@
 #include "xds/ads_client.h"
 
 #include <algorithm>
-#include <set>
-
-#include <xxhash.h>
 
 #include "base/text.h"
+#include "xds/ads_response.h"
 #include "xds/proto/core.pb.h"
 #include "xds/proto/discovery.pb.h"
 
@@ -16,12 +14,10 @@ namespace {
 
 using envoy::service::discovery::v3::DiscoveryRequest;
 using envoy::service::discovery::v3::DiscoveryResponse;
-using Names = std::set<std::string, std::less<>>;
 
 constexpr int kInvalidArgument = 3;
 constexpr Milliseconds kFirstFetchTimeout{15'000};  // Envoy's default for a first answer
 constexpr Milliseconds kHealthyStream{5'000};       // a stream that lived so long was no failed attempt
-constexpr std::size_t kMaxErrorText = 16 * 1024;
 
 struct Item {
   std::shared_ptr<const Accepted> active, warming;
@@ -39,35 +35,6 @@ struct TypeState {
   bool asked = false;     // on this stream
   bool answered = false;  // ever, or loaded
 };
-
-/// What one response's Any became.
-struct Candidate {
-  std::string name;
-  ResourcePtr resource;
-  Compiled compiled;
-  bool unchanged = false;
-};
-
-struct Parsed {
-  std::vector<Candidate> good;
-  std::vector<std::pair<std::string, std::string>> bad;  // name, why
-  std::vector<std::string> nameless;                     // could not even be named
-  Names seen;
-  bool has_errors() const { return !bad.empty() || !nameless.empty(); }
-  std::string error_text() const {
-    std::vector<std::string> lines = nameless;
-    for (const auto& [name, why] : bad) lines.push_back(fmt::format("{}: {}", name, why));
-    return join(lines, "\n").substr(0, kMaxErrorText);
-  }
-};
-
-std::string errors_of(const std::vector<Problem>& problems) {
-  std::vector<std::string> lines;
-  for (const Problem& problem : problems) {
-    if (problem.severity == Severity::error) lines.push_back(to_text(problem));
-  }
-  return join(lines, "; ");
-}
 
 }  // namespace
 
@@ -131,52 +98,12 @@ struct AdsClient::Impl {
 
   // ---- one response ----
 
-  void parse_one(ResourceType type, const google::protobuf::Any& any, Parsed& parsed) {
-    if (any.type_url() != type_url(type)) {
-      parsed.nameless.push_back(
-          fmt::format("a resource of type \"{}\" in an answer for {}", printable(any.type_url()), short_name(type)));
-      return;
-    }
-    std::unique_ptr<google::protobuf::Message> message = new_message(type);
-    if (!message->ParseFromString(any.value())) {
-      parsed.nameless.push_back(fmt::format("{} bytes that are not a {}", any.value().size(), type_url(type)));
-      return;
-    }
-    std::string name = resource_name(type, *message);
-    if (name.empty()) {
-      parsed.nameless.push_back("a resource without a name");
-      return;
-    }
-    if (!parsed.seen.insert(name).second) {
-      parsed.bad.emplace_back(name, "twice in one answer; the first counts");
-      return;
-    }
-    if (!is_wildcard(type) && !of(type).names.contains(name)) {
-      note(Severity::warning, type, fmt::format("{} was not asked for; ignored", printable(name)));
-      return;
-    }
-    auto resource = std::make_shared<Resource>();
-    resource->name = name;
-    resource->body = any.value();
-    resource->hash = XXH3_64bits(resource->body.data(), resource->body.size());
+  /// The newest accepted version, warm or not; null if there is none.
+  const Resource* latest(ResourceType type, const std::string& name) {
     auto it = of(type).items.find(name);
-    if (it != of(type).items.end()) {
-      const Accepted* latest = it->second.warming ? it->second.warming.get() : it->second.active.get();
-      if (latest != nullptr && latest->resource->hash == resource->hash && latest->resource->body == resource->body) {
-        parsed.good.push_back({std::move(name), std::move(resource), {}, true});
-        return;
-      }
-    }
-    std::vector<Problem> problems;
-    Compiled compiled = sink.compile(type, *message, problems);
-    for (const Problem& problem : problems) {
-      if (problem.severity == Severity::warning) notes.push_back(problem);
-    }
-    if (weir::has_errors(problems)) {
-      parsed.bad.emplace_back(name, errors_of(problems));
-    } else {
-      parsed.good.push_back({std::move(name), std::move(resource), std::move(compiled), false});
-    }
+    if (it == of(type).items.end()) return nullptr;
+    const auto& accepted = it->second.warming ? it->second.warming : it->second.active;
+    return accepted ? accepted->resource.get() : nullptr;
   }
 
   void accept(ResourceType type, Candidate candidate, const std::string& version, TimePoint now) {
@@ -238,13 +165,10 @@ struct AdsClient::Impl {
 
   void respond(ResourceType type, const DiscoveryResponse& response, TimePoint now) {
     TypeState& state = of(type);
-    Parsed parsed;
-    if (static_cast<std::size_t>(response.resources_size()) > options.max_resources) {
-      parsed.nameless.push_back(
-          fmt::format("{} resources in one answer, at most {}", response.resources_size(), options.max_resources));
-    } else {
-      for (const google::protobuf::Any& any : response.resources()) parse_one(type, any, parsed);
-    }
+    ParsedResponse parsed = parse_response(
+        type, response, options.max_resources, is_wildcard(type) ? nullptr : &state.names,
+        [&](const std::string& name) { return latest(type, name); }, sink);
+    notes.insert(notes.end(), parsed.warnings.begin(), parsed.warnings.end());
     std::size_t accepted = parsed.good.size();
     for (Candidate& candidate : parsed.good) accept(type, std::move(candidate), response.version_info(), now);
     for (const auto& [name, why] : parsed.bad) {

@@ -381,3 +381,17 @@ TEST_CASE("a resource of another type in an answer is refused") {
   CHECK(world.seen() ==
         "CDS v= n=n1 error=3:a resource of type \"type.googleapis.com/some.Thing\" in an answer for CDS\nLDS v= n=");
 }
+
+TEST_CASE("a long refusal is cut between characters, so that the request stays readable") {
+  World world;
+  world.open();
+  std::vector<envoy::config::cluster::v3::Cluster> clusters;
+  for (int i = 0; i < 2000; ++i) clusters.push_back(cluster("ä" + std::to_string(i), "", "bad"));
+  std::vector<const google::protobuf::Message*> all;
+  for (const auto& one : clusters) all.push_back(&one);
+  for (int shift = 0; shift < 3; ++shift) {
+    clusters[0].set_name(std::string(static_cast<std::size_t>(shift + 1), 'x'));
+    std::string said = world.receive(CDS, "1", "n" + std::to_string(shift), all);  // seen() parses the request
+    CHECK(said.size() < 17 * 1024);
+  }
+}
