@@ -208,6 +208,7 @@ class ClusterStats : public ClusterCounters {
   const std::string& name() const { return name_; }
   const ServiceLabels& service() const { return service_; }
   static constexpr std::size_t kMaxSeries = 128;
+  static constexpr std::size_t kReserved = 32;  ///< of them for what falls into a class
   /// Any thread: what exists so far.
   std::vector<const RequestSeries*> requests() const;
   std::vector<const ConnectionSeries*> connections() const;
@@ -219,6 +220,8 @@ class ClusterStats : public ClusterCounters {
     std::size_t last = 0;  // the one found last: mostly the next one too
     ~Series();
   };
+  RequestSeries* find_request(const RequestKey& key, std::string_view workload, std::size_t begin, std::size_t end);
+
   std::string name_;
   ServiceLabels service_;
   Series<RequestSeries> requests_;
@@ -278,10 +281,7 @@ class Stats {
 
   /// Sums over all workers. Main thread. Handles that no worker holds any more are listed a last time and then forgotten.
   std::vector<Sample> samples();
-  IstioMetrics istio();
-  /// Connections and requests that are open now, downstream; inbound and outbound together.
-  std::int64_t open_connections() const;
-  std::int64_t open_requests() const;
+  IstioMetrics istio() const;
   /// The sum of one cluster's counters, for /clusters.
   std::vector<Sample> cluster_samples(std::string_view name) const;
 
