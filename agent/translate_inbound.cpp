@@ -78,8 +78,9 @@ void add_own_port(const MeshView& view, const OwnPort& own, lds::Listener& liste
   }
   if (is_http(own.protocol)) return;
   lds::FilterChain& chain = chain_for(false);
-  // The workload's own TLS goes through as it is.
-  chain.mutable_filter_chain_match()->clear_transport_protocol();
+  // Beside a chain for HTTP, both must ask for the same transport: the more specific one would win, and chains are chosen without
+  // a way back. The workload's own TLS goes through either way, since nothing here looks for it.
+  if (own.protocol != Protocol::detect) chain.mutable_filter_chain_match()->clear_transport_protocol();
   set_tcp(view, chain, cluster);
 }
 
