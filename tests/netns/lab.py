@@ -648,7 +648,7 @@ class Lab:
 
 
 def http_route_lines(text):
-    """The line of each entry of `http:` in the VirtualServices of a YAML text."""
+    """The line of each match in the VirtualServices of a YAML text, or of the entry of `http:` where it has none: what decides."""
     lines = []
     try:
         documents = list(yaml.compose_all(text))
@@ -659,7 +659,9 @@ def http_route_lines(text):
         if getattr(top.get("kind"), "value", "") != "VirtualService":
             continue
         spec = {key.value: value for key, value in top["spec"].value}
-        lines += [entry.start_mark.line + 1 for entry in spec["http"].value] if "http" in spec else []
+        for entry in spec["http"].value if "http" in spec else []:
+            matches = {key.value: value for key, value in entry.value}.get("match")
+            lines += [place.start_mark.line + 1 for place in (matches.value if matches else [entry])]
     return lines
 
 

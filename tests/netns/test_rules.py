@@ -27,7 +27,9 @@ def at(file, host, index=0, text=None):
         top = {key.value: value for key, value in document.value}
         spec = {key.value: value for key, value in top["spec"].value}
         if top["kind"].value == "VirtualService" and spec["hosts"].value[0].value == host:
-            return f"{file}:{spec['http'].value[index].start_mark.line + 1}"
+            entry = spec["http"].value[index]
+            matches = {key.value: value for key, value in entry.value}.get("match")
+            return f"{file}:{(matches.value[0] if matches else entry).start_mark.line + 1}"
     raise AssertionError(f"{file} has no VirtualService for {host}")
 
 
