@@ -173,6 +173,13 @@ Result<SocketAddr> original_dst(FdRef fd) {
   return fail_errno(errno, "asking the socket for its original destination");
 }
 
+bool is_local_address(const IpAddr& address) {
+  UniqueFd fd(::socket(domain(address.family()), SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  sockaddr_storage storage;
+  socklen_t size = SocketAddr{address, 0}.to_sockaddr(storage);
+  return fd && ::bind(fd.get(), generic(storage), size) == 0;
+}
+
 Result<SocketAddr> local_address(FdRef fd) { return name_of(fd, ::getsockname, "getsockname"); }
 Result<SocketAddr> peer_address(FdRef fd) { return name_of(fd, ::getpeername, "getpeername"); }
 

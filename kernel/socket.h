@@ -44,6 +44,8 @@ int connect_error(FdRef fd);
 /// Where the connection was going before REDIRECT (SO_ORIGINAL_DST, netfilter's nf_conntrack_proto; IPv6: IP6T_SO_ORIGINAL_DST).
 /// Without conntrack in the namespace (ENOENT) the local address is the answer: the connection was not redirected.
 Result<SocketAddr> original_dst(FdRef fd);
+/// True if the address belongs to this network namespace (tried by binding a datagram socket to it).
+bool is_local_address(const IpAddr& address);
 Result<SocketAddr> local_address(FdRef fd);
 Result<SocketAddr> peer_address(FdRef fd);
 

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+// One worker's view of clusters that it has used: endpoints with their pools, counts against the circuit limits, the balancer's
+// state. Survives changes of the configuration; made on first use, so that what is never used costs nothing.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "proxy/balancer.h"
+#include "proxy/config.h"
+#include "proxy/ref.h"
+#include "proxy/stats.h"
+#include "proxy/worker.h"
+
+namespace weir::proxy {
+
+struct Context;
+class UpstreamConnection;
+class UpstreamUser;
+
+/// One upstream address in one cluster. Kept alive by its connections and requests after the configuration dropped it.
+class EndpointRuntime : public RefCounted {
+ public:
+  EndpointRuntime(class ClusterRuntime& cluster, const Endpoint& endpoint);
+  ~EndpointRuntime();
+
+  Ref<class ClusterRuntime> cluster;
+  Endpoint endpoint;
+  bool removed = false;                                   ///< no new requests; idle connections are closed
+  std::vector<std::unique_ptr<UpstreamConnection>> idle;  ///< the last one was used last
+  std::uint64_t connections_total = 0, connect_failures = 0, requests_total = 0, errors = 0;
+  std::uint32_t open_connections = 0, open_requests = 0;
+};
+
+class ClusterRuntime : public RefCounted {
+ public:
+  ClusterRuntime(Context& context, std::shared_ptr<const Cluster> cluster);
+  ~ClusterRuntime();
+
+  /// The endpoint for the next attempt; null: none is healthy. `avoid` are endpoints tried before (they are taken if there is no
+  /// other). `destination` is the original one, for clusters that follow it.
+  Ref<EndpointRuntime> choose(const SocketAddr& destination, std::span<const Ref<EndpointRuntime>> avoid, unsigned tries);
+  /// A newer version of the same cluster.
+  void update(std::shared_ptr<const Cluster> cluster);
+  /// The configuration dropped it.
+  void retire();
+  /// A connection that was idle, to be lent out; null if there is none.
+  std::unique_ptr<UpstreamConnection> take_idle(EndpointRuntime& endpoint);
+  /// Whether the limits allow one more connection. Every endpoint may have one, as in Envoy, whatever the cluster's limit.
+  bool may_connect(const EndpointRuntime& endpoint) const;
+  /// The user waits in line for a connection to the endpoint.
+  void wait(UpstreamUser& user, Ref<EndpointRuntime> endpoint);
+  void stop_waiting(UpstreamUser& user);
+  /// Takes the first in line for this endpoint; null if nobody waits.
+  UpstreamUser* next_waiting(EndpointRuntime& endpoint);
+  void on_connection_closed(EndpointRuntime& endpoint);
+  /// An endpoint of an original_dst cluster that nobody uses any more is forgotten.
+  void release_if_unused(EndpointRuntime& endpoint);
+  ClusterFigures figures() const;
+
+  const Cluster& config() const { return *cluster_; }
+  Context& context;
+  std::shared_ptr<ClusterStats> stats;
+  std::uint32_t connections = 0, pending = 0, requests = 0, retries = 0;  ///< against the circuit limits
+
+ private:
+  void rebuild();
+  std::shared_ptr<const Cluster> cluster_;
+  std::unordered_map<SocketAddr, Ref<EndpointRuntime>> endpoints_;
+  std::vector<Ref<EndpointRuntime>> ordered_;  // as in the configuration
+  Balancer balancer_;
+  std::deque<std::pair<UpstreamUser*, Ref<EndpointRuntime>>> waiting_;
+};
+
+/// By name.
+class ClusterSet {
+ public:
+  explicit ClusterSet(Context& context) : context_(context) {}
+  /// Null: `config` has no such cluster.
+  ClusterRuntime* find(const Config& config, const std::string& name);
+  void update(const Config& config);
+  std::vector<ClusterFigures> figures() const;
+  void clear();
+
+ private:
+  Context& context_;
+  std::unordered_map<std::string, Ref<ClusterRuntime>> clusters_;
+};
+
+/// Says that one more counts against a limit, until destroyed or reset.
+class Held {
+ public:
+  Held() = default;
+  explicit Held(std::uint32_t& count) : count_(&count) { ++count; }
+  Held(Held&& other) noexcept : count_(std::exchange(other.count_, nullptr)) {}
+  Held& operator=(Held&& other) noexcept {
+    std::swap(count_, other.count_);
+    return *this;
+  }
+  ~Held() { reset(); }
+  void reset() {
+    if (count_ != nullptr) --*count_;
+    count_ = nullptr;
+  }
+  explicit operator bool() const { return count_ != nullptr; }
+
+ private:
+  std::uint32_t* count_ = nullptr;
+};
+
+}  // namespace weir::proxy

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/upstream_connection.h"
+
+#include <algorithm>
+
+#include "proxy/context.h"
+
+namespace weir::proxy {
+
+UpstreamConnection::UpstreamConnection(Ref<EndpointRuntime> endpoint, SocketUser& user)
+    : in(endpoint->cluster->context.blocks),
+      endpoint_(std::move(endpoint)),
+      limit_(endpoint_->cluster->connections),
+      user_(&user),
+      opened_at_(endpoint_->cluster->context.executor.now()) {
+  ++endpoint_->open_connections;
+  ++endpoint_->connections_total;
+  endpoint_->cluster->stats->upstream_cx_total.add();
+  endpoint_->cluster->stats->upstream_cx_active.add();
+}
+
+UpstreamConnection::~UpstreamConnection() {
+  --endpoint_->open_connections;
+  endpoint_->cluster->stats->upstream_cx_active.sub();
+  limit_.reset();
+  Ref<ClusterRuntime> cluster = endpoint_->cluster;
+  cluster->on_connection_closed(*endpoint_);
+}
+
+std::unique_ptr<UpstreamConnection> UpstreamConnection::open(Ref<EndpointRuntime> endpoint, SocketUser& user) {
+  std::unique_ptr<UpstreamConnection> connection(new UpstreamConnection(std::move(endpoint), user));
+  connection->start();
+  return connection;
+}
+
+void UpstreamConnection::start() {
+  const Cluster& cluster = endpoint_->cluster->config();
+  Context& context = endpoint_->cluster->context;
+  const SocketAddr& address = endpoint_->endpoint.address;
+  auto fd =
+      kernel::connect_tcp(address, {.source = address.ip.is_v4() ? cluster.bind4 : cluster.bind6, .mark = context.options.mark});
+  if (!fd) {
+    fail("immediate connect error: " + errno_text(fd.error().sys_errno()));
+    return;
+  }
+  (void)kernel::set_nodelay(fd->ref());  // without it slower, not wrong
+  socket_.emplace(context.executor, std::move(*fd), static_cast<SocketUser&>(*this));
+  socket_->expect_nothing();
+  timer_.emplace(context.executor, [this] { on_timer(); });
+  timer_->expires_after(cluster.connect_timeout);
+  socket_->wait_writable();
+}
+
+void UpstreamConnection::fail(std::string reason) {
+  state_ = State::failed;
+  failure_ = std::move(reason);
+  ++endpoint_->connect_failures;
+  endpoint_->cluster->stats->upstream_cx_connect_fail.add();
+  if (timer_) timer_->cancel();
+}
+
+void UpstreamConnection::on_socket_event() {
+  // No Scope is needed before the user is called: until then nothing retires.
+  if (idle_) {
+    on_idle_event();
+    return;
+  }
+  if (state_ == State::connecting) {
+    int error = kernel::connect_error(socket_->fd());
+    if (error != 0) {
+      fail("delayed connect error: " + errno_text(error));
+    } else {
+      state_ = State::connected;
+      timer_->cancel();
+    }
+  }
+  Scope scope(endpoint_->cluster->context.sessions);
+  user_->on_socket_event();
+}
+
+void UpstreamConnection::on_timer() {
+  if (idle_) {
+    auto limit = endpoint_->cluster->config().idle_timeout;
+    auto idled = endpoint_->cluster->context.executor.now() - idle_since_;
+    if (limit.count() == 0) return;
+    if (idled < limit) {
+      timer_->expires_after(limit - idled);
+      return;
+    }
+    endpoint_->cluster->stats->upstream_cx_idle_timeout.add();
+    close_idle();
+    return;
+  }
+  if (state_ != State::connecting) return;  // of an idle time that ended
+  timed_out_ = true;
+  endpoint_->cluster->stats->upstream_cx_connect_timeout.add();
+  fail("connection timeout");
+  Scope scope(endpoint_->cluster->context.sessions);
+  user_->on_socket_event();
+}
+
+const std::optional<SocketAddr>& UpstreamConnection::local_address() {
+  if (!local_ && socket_)
+    if (auto address = kernel::local_address(socket_->fd())) local_ = *address;
+  return local_;
+}
+
+void UpstreamConnection::lend(SocketUser& user) {
+  idle_ = false;
+  user_ = &user;
+}
+
+void UpstreamConnection::give_back(std::unique_ptr<UpstreamConnection> connection) {
+  EndpointRuntime& endpoint = *connection->endpoint_;
+  const Cluster& cluster = endpoint.cluster->config();
+  bool spent = cluster.max_requests_per_connection != 0 && connection->served_ >= cluster.max_requests_per_connection;
+  // Bytes that nobody asked for would be taken for the next answer.
+  if (endpoint.removed || spent || !connection->in.empty()) {
+    endpoint.cluster->stats->upstream_cx_destroy_local.add();
+    return;
+  }
+  if (UpstreamUser* waiting = endpoint.cluster->next_waiting(endpoint)) {
+    connection->user_ = waiting;
+    waiting->on_connection_offered(std::move(connection));
+    return;
+  }
+  connection->idle_ = true;
+  Context& context = endpoint.cluster->context;
+  connection->idle_since_ = context.executor.now();
+  // Set once and left to run: it looks at idle_since_ when it fires.
+  if (!connection->timer_->armed() && cluster.idle_timeout.count() > 0) connection->timer_->expires_after(cluster.idle_timeout);
+  connection->socket_->wait_readable();
+  endpoint.idle.push_back(std::move(connection));
+}
+
+void UpstreamConnection::on_idle_event() {
+  if (!socket_->readable()) return;
+  kernel::IoResult result = socket_->receive_into(in);
+  if (result.would_block) {
+    socket_->wait_readable();
+    return;
+  }
+  // The server closed it (or sent what nobody asked for).
+  endpoint_->cluster->stats->upstream_cx_destroy_remote.add();
+  close_idle();
+}
+
+void UpstreamConnection::close_idle() {
+  auto& idle = endpoint_->idle;
+  auto it = std::find_if(idle.begin(), idle.end(), [this](const auto& other) { return other.get() == this; });
+  if (it == idle.end()) return;
+  Ref<EndpointRuntime> endpoint = endpoint_;  // outlives this
+  std::unique_ptr<UpstreamConnection> self = std::move(*it);
+  idle.erase(it);
+}
+
+}  // namespace weir::proxy
