@@ -21,6 +21,12 @@ namespace {
 constexpr auto kSaveDelay = std::chrono::milliseconds(500);  // a burst of changes is one write
 constexpr auto kDrainCheck = std::chrono::milliseconds(20);
 
+void log_problem(Problem problem) {
+  const log::Level level = problem.severity == Severity::error ? log::Level::error : log::Level::warn;
+  problem.severity = Severity::error;  // the line has its level already
+  log::write(level, weir::to_text(problem));
+}
+
 std::function<double()> jitter() {
   return [engine = std::mt19937_64(std::random_device{}())]() mutable {
     return std::uniform_real_distribution<double>(0.0, 1.0)(engine);
@@ -74,14 +80,9 @@ Result<> Server::start() {
   return start_configuration();
 }
 
+/// The ports that only one process can have come first: capture ports are shared among workers (SO_REUSEPORT), and a second proxy
+/// must not take connections before it notices that it is the second.
 Result<> Server::bind() {
-  const unsigned workers = choose_workers(options_.concurrency, cpu_quota(read_small_file), std::thread::hardware_concurrency());
-  sockets_.resize(workers);
-  if (!options_.capture_ports.empty()) {
-    auto sockets = bind_capture_ports(options_.capture_ports, workers);
-    if (!sockets) return pass(sockets.error(), "binding the ports for captured connections (--capture-ports)");
-    sockets_ = std::move(*sockets);
-  }
   struct Port4 {
     std::unique_ptr<HttpServer>& server;
     const char* what;
@@ -106,7 +107,15 @@ Result<> Server::bind() {
     each.server = std::make_unique<HttpServer>(executor_, each.handler);
     errors.add_if_failed(listen_both(*each.server, each.what, each.flag, *each.port, each.loopback_only));
   }
-  return errors.to_result();
+  if (!errors.empty()) return errors.to_result();
+
+  const unsigned workers = choose_workers(options_.concurrency, cpu_quota(read_small_file), std::thread::hardware_concurrency());
+  sockets_.resize(workers);
+  if (options_.capture_ports.empty()) return {};
+  auto sockets = bind_capture_ports(options_.capture_ports, workers);
+  if (!sockets) return pass(sockets.error(), "binding the ports for captured connections (--capture-ports)");
+  sockets_ = std::move(*sockets);
+  return {};
 }
 
 /// Both families; IPv6 may be missing on a machine.
@@ -148,7 +157,7 @@ Result<> Server::start_configuration() {
     locate(bootstrap_, problems);
     return pass(to_error(problems));
   }
-  for (const Problem& warning : store_.take_new_warnings()) log::warn("{}", weir::to_text(warning));
+  for (Problem& warning : store_.take_new_warnings()) log_problem(std::move(warning));
   if (!agent) return {};
   if (!serving_ && options_.config_wait.count() > 0) config_wait_timer_.expires_after(options_.config_wait);
   load_state();
@@ -186,9 +195,8 @@ void Server::publish(const std::shared_ptr<const Config>& config) {
 }
 
 void Server::after_ads_event() {
-  for (const Problem& note : ads_->take_notes())
-    log::write(note.severity == Severity::error ? log::Level::error : log::Level::warn, weir::to_text(note));
-  for (const Problem& warning : store_.take_new_warnings()) log::warn("{}", weir::to_text(warning));
+  for (Problem& note : ads_->take_notes()) log_problem(std::move(note));
+  for (Problem& warning : store_.take_new_warnings()) log_problem(std::move(warning));
   if (!serving_ && is_configured()) publish(store_.config());
   if (serving_ == store_.config() && state_dir_ && !state_dirty_ && ads_->is_open()) {
     state_dirty_ = true;

@@ -30,8 +30,8 @@ class Server {
   Server(Options options, std::optional<Bootstrap> bootstrap, Identity identity, std::optional<std::uint32_t> mark);
   ~Server();
 
-  /// In this order, so that nothing of the proxy's own leaves before the listeners stand: binds the capture ports, binds admin
-  /// and health, drops privileges, starts workers, sends the heartbeat, then speaks to the agent. All or nothing.
+  /// In this order, so that nothing of the proxy's own leaves before the listeners stand: binds admin and health, then the
+  /// capture ports, starts workers, sends the heartbeat, then speaks to the agent. All or nothing.
   Result<> start();
   /// Until the end; returns the exit code.
   int run();
