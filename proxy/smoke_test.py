@@ -113,6 +113,10 @@ def main():
     threading.Thread(target=server.serve_forever, daemon=True).start()
     directory = tempfile.mkdtemp(prefix="weir-smoke-")
     os.chmod(directory, 0o755)
+    # The proxy's uid may not be allowed into the build directory.
+    global PROXY
+    PROXY = shutil.copy(PROXY, directory)
+    os.chmod(PROXY, 0o755)
     proxy = None
     try:
         listener = free_port()
