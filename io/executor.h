@@ -42,6 +42,8 @@ class Watch {
   void want_read();
   void want_write();
   void reset();
+  /// reset(), and closes the descriptor, which must be the watched one: a system call less than apart.
+  void close(UniqueFd fd);
   explicit operator bool() const { return state_ != nullptr; }
 
  private:

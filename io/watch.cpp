@@ -27,13 +27,21 @@ struct Watch::State {
     bool armed = false;
   };
 
+  static constexpr int kReadsUntilForgotten = 4;
+  void forget_writing();
   void arm(Slot& slot, asio::posix::descriptor_base::wait_type what);
   void finished(Slot& slot, bool fired);
+  void detach(const std::shared_ptr<State>& holder) {
+    handler = nullptr;
+    if (read.armed || write.armed) self = holder;
+  }
 
   Executor::Impl& impl;
   ReadyHandler* handler;
   Descriptor descriptor;
   Slot read, write;
+  bool write_registered = false;  // with the kernel: it stays so, and every wait for reading tells of writing too
+  int reads_since_write = 0;
   std::shared_ptr<State> self;  // set by reset() while operations are still out
 };
 
@@ -87,9 +95,24 @@ class OnReady {
 
 }  // namespace
 
+/// Asio keeps asking for writability once it was wanted; each later wait for reading then wakes us for nothing.
+void Watch::State::forget_writing() {
+  int fd = descriptor.release();
+  boost::system::error_code failed;
+  descriptor.assign(fd, failed);
+  if (failed) log::error("cannot watch descriptor {}: {}", fd, failed.message());
+  write_registered = false;
+}
+
 void Watch::State::arm(Slot& slot, asio::posix::descriptor_base::wait_type what) {
   if (slot.armed) return;
   slot.armed = true;
+  if (&slot == &write) {
+    write_registered = true;
+    reads_since_write = 0;
+  } else if (write_registered && !write.armed && ++reads_since_write >= kReadsUntilForgotten) {
+    forget_writing();
+  }
   descriptor.async_wait(what, OnReady<State, Slot>(*this, slot));
 }
 
@@ -129,11 +152,22 @@ void Watch::want_write() {
   if (state_) state_->arm(state_->write, asio::posix::descriptor_base::wait_write);
 }
 
+void Watch::close(UniqueFd fd) {
+  if (!state_ || !state_->descriptor.is_open()) {
+    reset();
+    return;
+  }
+  state_->detach(state_);
+  boost::system::error_code ignored;
+  state_->descriptor.close(ignored);
+  (void)fd.release();
+  state_.reset();
+}
+
 void Watch::reset() {
   if (!state_) return;
   State& state = *state_;
-  state.handler = nullptr;
-  if (state.read.armed || state.write.armed) state.self = state_;
+  state.detach(state_);
   // Takes it out of the reactor and cancels what is out; the descriptor itself stays open, it is not ours.
   if (state.descriptor.is_open()) (void)state.descriptor.release();
   state_.reset();

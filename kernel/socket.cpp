@@ -154,6 +154,14 @@ Result<UniqueFd> connect_unix(const std::string& path) {
   return fd;
 }
 
+std::optional<int> connect_progress(FdRef fd, const SocketAddr& address) {
+  sockaddr_storage storage;
+  socklen_t size = address.to_sockaddr(storage);
+  if (::connect(fd.get(), generic(storage), size) == 0 || errno == EISCONN) return 0;
+  if (errno == EALREADY || errno == EINPROGRESS || errno == EINTR) return std::nullopt;
+  return errno;
+}
+
 int connect_error(FdRef fd) {
   int error = 0;
   socklen_t size = sizeof error;

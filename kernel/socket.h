@@ -38,6 +38,9 @@ struct ConnectOptions {
 /// Starts to connect; writable means decided: ask connect_error().
 Result<UniqueFd> connect_tcp(const SocketAddr& address, const ConnectOptions& options = {});
 Result<UniqueFd> connect_unix(const std::string& path);
+/// How a started connect() stands, asked without waiting: nullopt while under way, 0 when connected, else its errno. To a peer on
+/// the same machine it is mostly decided at once.
+std::optional<int> connect_progress(FdRef fd, const SocketAddr& address);
 /// 0 when connected, else the errno of the attempt (SO_ERROR).
 int connect_error(FdRef fd);
 

@@ -104,7 +104,7 @@ void HttpSession::use(std::unique_ptr<UpstreamConnection> connection) {
   ex_.upstream = std::move(connection);
   ex_.pending_limit.reset();
   stage_ = Stage::streaming;
-  ex_.info.upstream_local = ex_.upstream->local_address();
+  if (runtime_->log != nullptr) ex_.info.upstream_local = ex_.upstream->local_address();
   ++ex_.endpoint->open_requests;
   ++ex_.endpoint->requests_total;
   ex_.open_counted = true;

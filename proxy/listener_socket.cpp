@@ -20,7 +20,10 @@ ListenerSocket::ListenerSocket(Context& context, ListeningSocket socket, bool is
       is_capture_(is_capture),
       stats_(context.stats.listener(address_.to_text())),
       watch_(context.executor, fd_.ref(), *this),
-      pause_(context.executor, [this] { watch_.want_read(); }) {}
+      pause_(context.executor, [this] { watch_.want_read(); }) {
+  // Accepted sockets inherit it. Without it they are slower, not wrong.
+  (void)kernel::set_nodelay(fd_.ref());
+}
 
 void ListenerSocket::serve(const routing::Listener* bound) {
   bound_ = bound;
@@ -51,7 +54,6 @@ void ListenerSocket::take(UniqueFd fd, const SocketAddr& peer) {
     (void)kernel::set_reset_on_close(fd.ref());
     return;
   }
-  (void)kernel::set_nodelay(fd.ref());  // without it slower, not wrong
   auto original = bound_->use_original_dst || is_capture_ ? kernel::original_dst(fd.ref()) : kernel::local_address(fd.ref());
   if (!original) {
     context_.stats.proxy.original_dst_failed.add();

@@ -7,7 +7,7 @@ namespace {
 constexpr std::size_t kTurnBytes = 1024 * 1024;  // then others get their turn
 }
 
-Relay::Pump Relay::pump(Direction& direction) {
+Relay::Pump Relay::pump(Direction& direction, const Direction& other) {
   for (std::size_t moved = 0; moved < kTurnBytes;) {
     if (!direction.buffer.empty()) {
       if (direction.to.writable()) {
@@ -23,7 +23,8 @@ Relay::Pump Relay::pump(Direction& direction) {
       }
     }
     if (direction.eof) {
-      if (!direction.shut) kernel::shutdown_write(direction.to.fd());
+      // The last half ends with the connection itself.
+      if (!direction.shut && !other.shut) kernel::shutdown_write(direction.to.fd());
       direction.shut = true;
       return Pump::ok;
     }
@@ -37,12 +38,12 @@ Relay::Pump Relay::pump(Direction& direction) {
 }
 
 Relay::State Relay::drive() {
-  switch (pump(request_)) {
+  switch (pump(request_, response_)) {
     case Pump::from_failed: return State::downstream_failed;
     case Pump::to_failed: return State::upstream_failed;
     case Pump::ok: break;
   }
-  switch (pump(response_)) {
+  switch (pump(response_, request_)) {
     case Pump::from_failed: return State::upstream_failed;
     case Pump::to_failed: return State::downstream_failed;
     case Pump::ok: break;

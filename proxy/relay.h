@@ -31,7 +31,7 @@ class Relay {
     bool eof = false, shut = false;
   };
   enum class Pump : std::uint8_t { ok, from_failed, to_failed };
-  static Pump pump(Direction& direction);
+  static Pump pump(Direction& direction, const Direction& other);
   Direction request_, response_;
 };
 

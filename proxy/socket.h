@@ -25,7 +25,7 @@ class Socket final : private io::ReadyHandler {
       : fd_(std::move(fd)), user_(&user), watch_(executor, fd_.ref(), *this) {}
   Socket(const Socket&) = delete;
   Socket& operator=(const Socket&) = delete;
-  ~Socket() = default;
+  ~Socket() { watch_.close(std::move(fd_)); }
 
   FdRef fd() const { return fd_.ref(); }
   void set_user(SocketUser& user) { user_ = &user; }

@@ -47,9 +47,8 @@ void TcpConnector::attempt() {
     }
     ++attempts_;
     connection_ = UpstreamConnection::open(endpoint_, *this);
-    if (connection_->state() != UpstreamConnection::State::failed) return;
     look();
-    if (state_ == State::failed) return;
+    if (connection_ || state_ == State::failed) return;
   }
 }
 

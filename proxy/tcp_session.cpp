@@ -106,7 +106,7 @@ void TcpSession::fill_info(StreamInfo& info) {
   }
   if (EndpointRuntime* endpoint = connector_->endpoint()) info.upstream_host = endpoint->endpoint.address;
   if (!relay_) return;
-  info.upstream_local = connector_->connection().local_address();
+  if (runtime_.log != nullptr) info.upstream_local = connector_->connection().local_address();
   info.bytes_received = relay_->bytes_from_downstream();
   info.bytes_sent = relay_->bytes_from_upstream();
 }

@@ -46,9 +46,21 @@ void UpstreamConnection::start() {
   (void)kernel::set_nodelay(fd->ref());  // without it slower, not wrong
   socket_.emplace(context.executor, std::move(*fd), static_cast<SocketUser&>(*this));
   socket_->expect_nothing();
-  timer_.emplace(context.executor, [this] { on_timer(); });
-  timer_->expires_after(cluster.connect_timeout);
+  // Asked before waiting: a socket that never waited to be writable wakes nobody for that later.
+  if (auto decided = kernel::connect_progress(socket_->fd(), address)) {
+    if (*decided != 0)
+      fail("delayed connect error: " + errno_text(*decided));
+    else
+      state_ = State::connected;
+    return;
+  }
+  arm_timer(cluster.connect_timeout);
   socket_->wait_writable();
+}
+
+void UpstreamConnection::arm_timer(io::Duration delay) {
+  timer_.emplace(endpoint_->cluster->context.executor, [this] { on_timer(); });
+  timer_->expires_after(delay);
 }
 
 void UpstreamConnection::fail(std::string reason) {
@@ -128,7 +140,12 @@ void UpstreamConnection::give_back(std::unique_ptr<UpstreamConnection> connectio
   Context& context = endpoint.cluster->context;
   connection->idle_since_ = context.executor.now();
   // Set once and left to run: it looks at idle_since_ when it fires.
-  if (!connection->timer_->armed() && cluster.idle_timeout.count() > 0) connection->timer_->expires_after(cluster.idle_timeout);
+  if (cluster.idle_timeout.count() > 0) {
+    if (!connection->timer_)
+      connection->arm_timer(cluster.idle_timeout);
+    else if (!connection->timer_->armed())
+      connection->timer_->expires_after(cluster.idle_timeout);
+  }
   connection->socket_->wait_readable();
   endpoint.idle.push_back(std::move(connection));
 }

@@ -27,8 +27,8 @@ class UpstreamConnection final : private SocketUser {
  public:
   enum class State : std::uint8_t { connecting, connected, failed };
 
-  /// Starts to connect; `user` hears of the outcome by on_socket_event(), later. An attempt that fails at once is in state failed
-  /// when this returns (and `user` hears nothing).
+  /// Starts to connect; `user` hears of the outcome by on_socket_event(), later. What is decided at once is in state connected or
+  /// failed when this returns (and `user` hears nothing).
   static std::unique_ptr<UpstreamConnection> open(Ref<EndpointRuntime> endpoint, SocketUser& user);
   ~UpstreamConnection();
 
@@ -57,6 +57,7 @@ class UpstreamConnection final : private SocketUser {
   void start();
   void fail(std::string reason);
   void on_socket_event() override;
+  void arm_timer(io::Duration delay);
   void on_timer();
   void on_idle_event();
   void close_idle();
