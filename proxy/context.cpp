@@ -30,6 +30,29 @@ TcpRuntime& Snapshot::runtime(const routing::TcpManager& manager, Context& conte
   return it->second;
 }
 
+const routing::FilterChain* Snapshot::raw_chain(const routing::FilterChain& chain, Context& context) {
+  auto [it, is_new] = raw_chains_.try_emplace(&chain);
+  if (!is_new) return it->second.get();
+  const auto& http = std::get<routing::HttpManager>(chain.manager);
+  HttpRuntime& of_http = runtime(http, context);
+  if (of_http.routes == nullptr) return nullptr;
+  http::HeaderMap none;
+  auto found = of_http.routes->match({.scheme = "http", .method = "GET", .authority = "*", .path = "/", .headers = &none});
+  const auto* forward = found.route != nullptr ? std::get_if<routing::Forward>(&found.route->action) : nullptr;
+  if (forward == nullptr || !forward->cluster_header.empty()) return nullptr;
+  routing::TcpManager tcp;
+  tcp.stat_prefix = http.stat_prefix;
+  tcp.clusters = forward->clusters;
+  tcp.total_weight = forward->total_weight;
+  routing::FilterChain raw;
+  raw.name = chain.name;
+  raw.rule = chain.rule.empty() ? found.route->rule : chain.rule;
+  raw.manager = std::move(tcp);
+  it->second = std::make_unique<const routing::FilterChain>(std::move(raw));
+  runtime(std::get<routing::TcpManager>(it->second->manager), context).log = of_http.log;
+  return it->second.get();
+}
+
 const Format* Snapshot::format(const routing::HeaderValue& value) {
   auto [it, is_new] = formats_.try_emplace(&value);
   if (is_new)

@@ -44,6 +44,9 @@ class Snapshot : public RefCounted {
   TcpRuntime& runtime(const routing::TcpManager& manager, Context& context);
   /// The compiled form of a header value with operators; null if it does not compile (then it was reported when it came).
   const Format* format(const routing::HeaderValue& value);
+  /// A TCP chain to the cluster of the manager's route for everything; null if it has none. For what an HTTP chain gets and
+  /// cannot read.
+  const routing::FilterChain* raw_chain(const routing::FilterChain& chain, Context& context);
   const AccessLog* listener_log(const routing::Listener& listener) const {
     return logs ? logs->find(listener.access_logs) : nullptr;
   }
@@ -55,6 +58,7 @@ class Snapshot : public RefCounted {
   std::unordered_map<const void*, HttpRuntime> http_;
   std::unordered_map<const void*, TcpRuntime> tcp_;
   std::unordered_map<const void*, std::optional<Format>> formats_;
+  std::unordered_map<const void*, std::unique_ptr<const routing::FilterChain>> raw_chains_;
 };
 
 /// A small generator (xorshift64*), for balancing and fractions; not for secrets.

@@ -383,3 +383,36 @@ TEST_CASE("two workers serve the same address") {
   }
   server.join();
 }
+
+TEST_CASE("a mirror gets a copy of the request; its answer goes nowhere") {
+  Upstream upstream, shadow;
+  Setup setup = to(upstream, "request_mirror_policies { cluster: 'shadow' }");
+  setup.clusters.push_back({"shadow", {endpoint(shadow)}});
+  Lab lab(setup);
+  Peer client = lab.dial();
+  client.send("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nx-request-id: i\r\n\r\nabc");
+  Peer server = upstream.accept();
+  CHECK(server.until("abc").ends_with("\r\n\r\nabc"));
+  Peer copy = shadow.accept();
+  CHECK(copy.until("abc") ==
+        "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nx-request-id: i\r\nx-forwarded-proto: http\r\nx-envoy-internal: "
+        "true\r\n"
+        "x-forwarded-for: 127.0.0.1\r\n\r\nabc");
+  copy.send("HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n");
+  server.send(kOk);
+  CHECK(masked(client.head()) == kOkSent);
+  client.exactly(2);
+  client.send("GET /y HTTP/1.1\r\nHost: a\r\n\r\n");
+  CHECK(copy.head().starts_with("GET /y "));  // the mirror's connection was kept too
+}
+
+TEST_CASE("HTTP/2 on a chain for HTTP/1 passes unread to the cluster that takes everything") {
+  Upstream upstream;
+  Lab lab(to(upstream));
+  Peer client = lab.dial();
+  client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nframes");
+  Peer server = upstream.accept();
+  CHECK(server.until("frames") == "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nframes");
+  server.send("more");
+  CHECK(client.exactly(4) == "more");
+}

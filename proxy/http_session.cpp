@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "proxy/tcp_session.h"
+
 namespace weir::proxy {
 
 namespace {
@@ -33,6 +35,10 @@ HttpSession::~HttpSession() {
     runtime_->stats->downstream_rq_active.sub();
     if (ex_.open_counted) --ex_.endpoint->open_requests;
   }
+  if (downstream_) count_closed();  // else it was handed on
+}
+
+void HttpSession::count_closed() {
   runtime_->stats->downstream_cx_active.sub();
   runtime_->stats->downstream_cx_http1_active.sub();
 }
@@ -77,6 +83,11 @@ bool HttpSession::read_request() {
   Downstream& down = *downstream_;
   while (true) {
     if (!down.in.empty()) {
+      if (!served_any_ && down.in.view().starts_with("PRI * HTTP/2.0\r\n")) {
+        pass_through();
+        return stage_ != Stage::reading;
+      }
+      served_any_ = true;
       if (!ex_.active) {
         ex_.active = true;
         ex_.started = context().executor.now();
@@ -125,6 +136,36 @@ bool HttpSession::read_request() {
     if (limit.count() > 0) set_timer(head_timer_, limit, &HttpSession::on_head_timeout);
   }
   return false;
+}
+
+/// HTTP/2 where HTTP/1 was expected (a gRPC server's port, say): its bytes go unread to the cluster that takes everything.
+void HttpSession::pass_through() {
+  context().stats.proxy.detected_http2.add();
+  const routing::FilterChain* raw = downstream_->snapshot->raw_chain(*downstream_->chain, context());
+  if (raw == nullptr) {
+    ex_.active = true;
+    ex_.started = context().executor.now();
+    ex_.info.start = std::chrono::system_clock::now();
+    count(context().open_requests, 1);
+    runtime_->stats->downstream_rq_active.add();
+    close_after_ = true;
+    reply({.status = 505,
+           .details = "http1.version",
+           .body = "HTTP Version Not Supported",
+           .flag = ResponseFlag::downstream_protocol_error});
+    return;
+  }
+  downstream_->chain = raw;
+  Context& worker = context();
+  cancel_timers();
+  count_closed();
+  auto session = std::make_unique<TcpSession>(std::move(downstream_), nullptr);
+  TcpSession& started = *session;
+  worker.sessions.add(std::move(session));
+  stage_ = Stage::closed;
+  idle_timer_.reset();
+  worker.sessions.retire(*this);
+  started.start();
 }
 
 void HttpSession::on_head_timeout() {
@@ -192,6 +233,7 @@ void HttpSession::finish_exchange() {
 
 /// The next request is routed by the newest configuration.
 void HttpSession::refresh() {
+  Ref<Snapshot> former_snapshot = downstream_->snapshot;  // holds what runtime_ points to
   if (!downstream_->refresh()) {
     close_after_ = true;  // served once more as it was, then the client dials anew
     return;

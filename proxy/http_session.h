@@ -51,6 +51,8 @@ class HttpSession final : public Session, public UpstreamUser {
   void on_socket_event() override;
   void drive();
   bool read_request();
+  void pass_through();
+  void count_closed();
   void watch_client();
   void client_gone();
   void finish_exchange();
@@ -97,6 +99,7 @@ class HttpSession final : public Session, public UpstreamUser {
   void on_route_timeout();
   void on_try_timeout();
   void request_was_received();
+  void send_mirrors();
   void start_try_timer();
 
   // http_forward.cpp: bytes
@@ -135,6 +138,7 @@ class HttpSession final : public Session, public UpstreamUser {
   HttpExchange ex_;
   std::size_t resume_ = 0;  // of the head that is being read
   bool client_eof_ = false;
+  bool served_any_ = false;   // so that a preface of HTTP/2 can only be the first
   bool close_after_ = false;  // no further request on this connection
   bool driving_ = false;
   std::optional<Relay> relay_;

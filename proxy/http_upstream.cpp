@@ -2,6 +2,7 @@
 // Attempts: endpoint, connection, failure, retry.
 #include <algorithm>
 
+#include "proxy/http_mirror.h"
 #include "proxy/http_session.h"
 
 namespace weir::proxy {
@@ -126,8 +127,32 @@ void HttpSession::start_try_timer() {
   if (limit.count() > 0) set_timer(try_timer_, limit, &HttpSession::on_try_timeout);
 }
 
+/// Copies go out when the request is complete; one whose body was too large to keep is not copied.
+void HttpSession::send_mirrors() {
+  for (const routing::Mirror& mirror : ex_.forward->mirrors) {
+    if (!ex_.replayable || !context().random.chance(mirror.share)) continue;
+    ClusterRuntime* cluster = context().clusters->find(*ex_.snapshot->config, mirror.cluster);
+    if (cluster == nullptr) continue;
+    http::RequestHead& head = ex_.request;
+    std::string bytes;
+    write_upstream_head(bytes, head, ex_.path);
+    // As Envoy marks them: from inside, for this client.
+    bytes.resize(bytes.size() - 2);
+    bytes += "x-envoy-internal: true\r\n";
+    if (!head.headers.has("x-forwarded-for")) bytes += "x-forwarded-for: " + downstream_->peer.ip.to_text() + "\r\n";
+    bytes += "\r\n";
+    bool chunked = head.framing == http::Framing::chunked;
+    if (chunked && !ex_.replay.empty()) http::write_chunk_size(bytes, ex_.replay.size());
+    bytes += ex_.replay;
+    if (chunked && !ex_.replay.empty()) bytes += "\r\n";
+    if (chunked) http::write_last_chunk(bytes, ex_.request_body.trailers());
+    HttpMirror::start(context(), *cluster, downstream_->original, std::string(head.method), std::move(bytes));
+  }
+}
+
 /// The whole request is here: the time limits of the route begin.
 void HttpSession::request_was_received() {
+  if (!ex_.forward->mirrors.empty() && !ex_.is_upgrade) send_mirrors();
   ex_.info.request_duration = std::chrono::duration_cast<std::chrono::milliseconds>(context().executor.now() - ex_.started);
   if (ex_.forward->timeout.count() > 0) set_timer(route_timer_, ex_.forward->timeout, &HttpSession::on_route_timeout);
 }
