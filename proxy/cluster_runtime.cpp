@@ -12,7 +12,10 @@ EndpointRuntime::EndpointRuntime(ClusterRuntime& cluster_, const Endpoint& endpo
 EndpointRuntime::~EndpointRuntime() = default;
 
 ClusterRuntime::ClusterRuntime(Context& context_, std::shared_ptr<const Cluster> cluster)
-    : context(context_), stats(context_.stats.cluster(*cluster)), cluster_(std::move(cluster)) {
+    : context(context_),
+      stats(context_.stats.cluster(*cluster)),
+      circuit(context_.options.circuits ? context_.options.circuits->counts(cluster->name) : std::make_shared<CircuitCounts>()),
+      cluster_(std::move(cluster)) {
   rebuild();
 }
 ClusterRuntime::~ClusterRuntime() = default;
@@ -91,7 +94,8 @@ std::unique_ptr<UpstreamConnection> ClusterRuntime::take_idle(EndpointRuntime& e
 }
 
 bool ClusterRuntime::may_connect(const EndpointRuntime& endpoint) const {
-  return connections < cluster_->limits.max_connections || endpoint.open_connections == 0;
+  return circuit->connections.load(std::memory_order_relaxed) < cluster_->limits.max_connections ||
+         endpoint.open_connections == 0;
 }
 
 void ClusterRuntime::wait(UpstreamUser& user, Ref<EndpointRuntime> endpoint) {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "proxy/balancer.h"
+#include "proxy/circuit.h"
 #include "proxy/config.h"
 #include "proxy/ref.h"
 #include "proxy/stats.h"
@@ -67,7 +68,7 @@ class ClusterRuntime : public RefCounted {
   const Cluster& config() const { return *cluster_; }
   Context& context;
   std::shared_ptr<ClusterStats> stats;
-  std::uint32_t connections = 0, pending = 0, requests = 0, retries = 0;  ///< against the circuit limits
+  const std::shared_ptr<CircuitCounts> circuit;
 
  private:
   void rebuild();
@@ -91,27 +92,6 @@ class ClusterSet {
  private:
   Context& context_;
   std::unordered_map<std::string, Ref<ClusterRuntime>> clusters_;
-};
-
-/// Says that one more counts against a limit, until destroyed or reset.
-class Held {
- public:
-  Held() = default;
-  explicit Held(std::uint32_t& count) : count_(&count) { ++count; }
-  Held(Held&& other) noexcept : count_(std::exchange(other.count_, nullptr)) {}
-  Held& operator=(Held&& other) noexcept {
-    std::swap(count_, other.count_);
-    return *this;
-  }
-  ~Held() { reset(); }
-  void reset() {
-    if (count_ != nullptr) --*count_;
-    count_ = nullptr;
-  }
-  explicit operator bool() const { return count_ != nullptr; }
-
- private:
-  std::uint32_t* count_ = nullptr;
 };
 
 }  // namespace weir::proxy

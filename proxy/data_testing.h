@@ -19,6 +19,7 @@
 
 #include "kernel/socket.h"
 #include "proxy/access_log.h"
+#include "proxy/circuit.h"
 #include "proxy/stats.h"
 #include "proxy/worker.h"
 #include "routing/listener_table.h"
@@ -204,6 +205,7 @@ class Lab {
  public:
   explicit Lab(const Setup& setup, WorkerOptions options = {}, unsigned workers = 1) {
     options.workers = workers;
+    options.circuits = std::make_shared<CircuitRegistry>();
     options.server_first_wait = std::min<std::chrono::milliseconds>(options.server_first_wait, 20ms);
     SocketAddr address = *SocketAddr::parse("127.0.0.1:0");
     for (unsigned i = 0; i < workers; ++i) {

@@ -10,6 +10,7 @@
 
 #include "proxy/balancer.h"
 #include "proxy/buffer.h"
+#include "proxy/circuit.h"
 #include "proxy/detector.h"
 #include "proxy/http_headers.h"
 #include "proxy/outgoing.h"
@@ -255,4 +256,24 @@ TEST_CASE("only what a proxy may say to a proxy is taken out of a request") {
   std::string names;
   for (const auto& field : headers) names += std::string(field.name) + " ";
   CHECK(names == "x-envoy-original-path X-Envoy x-other ");
+}
+
+TEST_CASE("a circuit limit holds for all who share its counts, and costs nothing where there is none") {
+  CircuitRegistry registry;
+  auto one = registry.counts("a"), two = registry.counts("a");
+  CHECK(one == two);
+  CHECK(registry.counts("b") != one);
+  Held first, second, third;
+  CHECK(first.take(one->requests, 2));
+  CHECK(first.take(one->requests, 2));  // counts once
+  CHECK(second.take(two->requests, 2));
+  CHECK(!third.take(one->requests, 2));
+  first.reset();
+  CHECK(third.take(one->requests, 2));
+  Held free;
+  CHECK(free.take(one->pending, kNoLimit));
+  CHECK(one->pending == 0);
+  second.reset();
+  third.reset();
+  CHECK(one->requests == 0);
 }

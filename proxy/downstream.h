@@ -44,6 +44,7 @@ class Downstream {
   SocketAddr peer;
   SocketAddr original;  ///< where the client was going
   std::chrono::system_clock::time_point accepted;
+  io::TimePoint started;   ///< the same moment, for durations
   Ref<Snapshot> snapshot;  ///< keeps what the next two point to
   std::string bound_name;  ///< of the listener whose socket accepted it
   const routing::Listener* listener = nullptr;

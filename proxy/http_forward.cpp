@@ -170,7 +170,7 @@ void HttpSession::begin_response() {
   if (head.status >= 500) ++ex_.endpoint->errors;
   if (try_timer_) try_timer_->cancel();
   if (may_retry_response() && schedule_retry()) return;
-  if (ex_.retry_limit && head.status < 500) ex_.cluster->stats->upstream_rq_retry_success.add();
+  if (ex_.attempts > 1 && head.status < 500) ex_.cluster->stats->upstream_rq_retry_success.add();
   ex_.plan = plan_response(head, ex_.request.version, keeps_alive());
   ex_.info.code = head.status;
   ex_.info.code_details = "via_upstream";

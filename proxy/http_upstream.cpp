@@ -23,13 +23,10 @@ constexpr std::string_view kRetriedText =
 
 void HttpSession::attempt() {
   const CircuitLimits& limits = ex_.cluster->config().limits;
-  if (!ex_.request_limit) {
-    if (ex_.cluster->requests >= limits.max_requests) {
-      ex_.cluster->stats->upstream_rq_pending_overflow.add();
-      attempt_failed(Failure::overflow, "");
-      return;
-    }
-    ex_.request_limit = Held(ex_.cluster->requests);
+  if (!ex_.request_limit.take(ex_.cluster->circuit->requests, limits.max_requests)) {
+    ex_.cluster->stats->upstream_rq_pending_overflow.add();
+    attempt_failed(Failure::overflow, "");
+    return;
   }
   ex_.endpoint = ex_.cluster->choose(downstream_->original, ex_.tried, std::max(1U, ex_.forward->retry.host_attempts));
   if (!ex_.endpoint) {
@@ -53,13 +50,12 @@ void HttpSession::connect_or_wait() {
     use(std::move(idle));
     return;
   }
-  if (cluster.pending >= cluster.config().limits.max_pending_requests) {
+  if (!ex_.pending_limit.take(cluster.circuit->pending, cluster.config().limits.max_pending_requests)) {
     cluster.stats->upstream_rq_pending_overflow.add();
     attempt_failed(Failure::overflow, "");
     return;
   }
   cluster.stats->upstream_rq_pending_total.add();
-  ex_.pending_limit = Held(cluster.pending);
   stage_ = Stage::waiting;
   if (!cluster.may_connect(*ex_.endpoint)) {
     cluster.stats->upstream_cx_overflow.add();
@@ -211,13 +207,10 @@ bool HttpSession::schedule_retry() {
     }
     return false;
   }
-  if (!ex_.retry_limit) {
-    if (ex_.cluster->retries >= ex_.cluster->config().limits.max_retries) {
-      ex_.info.flags.add(ResponseFlag::upstream_overflow);
-      ex_.cluster->stats->upstream_rq_retry_overflow.add();
-      return false;
-    }
-    ex_.retry_limit = Held(ex_.cluster->retries);
+  if (!ex_.retry_limit.take(ex_.cluster->circuit->retries, ex_.cluster->config().limits.max_retries)) {
+    ex_.info.flags.add(ResponseFlag::upstream_overflow);
+    ex_.cluster->stats->upstream_rq_retry_overflow.add();
+    return false;
   }
   --ex_.retries_left;
   ex_.cluster->stats->upstream_rq_retry.add();

@@ -18,6 +18,7 @@ void Opening::start(Context& context, UniqueFd fd, const SocketAddr& peer, const
   downstream.listener_stats = std::move(stats);
   downstream.original = original;
   downstream.accepted = std::chrono::system_clock::now();
+  downstream.started = context.executor.now();
   downstream.snapshot = context.snapshot;
   downstream.bound_name = bound.name;
   downstream.listener = bound.use_original_dst ? &context.snapshot->config->listeners->for_destination(bound, original) : &bound;

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "proxy/cgroup.h"
+#include "proxy/circuit.h"
 #include "proxy/process.h"
 #include "xds/proto/bootstrap.pb.h"
 #include "xds/proto/core.pb.h"
@@ -133,6 +134,7 @@ Result<> Server::listen_both(HttpServer& server, const char* what, const char* f
 }
 
 void Server::start_workers(std::vector<std::vector<ListeningSocket>> sockets) {
+  auto circuits = std::make_shared<CircuitRegistry>();
   for (unsigned i = 0; i < sockets.size(); ++i) {
     for (const ListeningSocket& socket : sockets[i]) log::debug("worker {}: {}", i, socket.address.to_text());
     WorkerOptions options;
@@ -140,6 +142,7 @@ void Server::start_workers(std::vector<std::vector<ListeningSocket>> sockets) {
     options.workers = static_cast<unsigned>(sockets.size());
     options.capture_ports = options_.capture_ports;
     options.mark = mark_;
+    options.circuits = circuits;
     options.detect_limit = options_.detect_limit;
     workers_.push_back(std::make_unique<Worker>(options, std::move(sockets[i]), stats_.add_worker()));
   }

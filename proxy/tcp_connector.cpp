@@ -39,7 +39,7 @@ void TcpConnector::attempt() {
       state_ = State::failed;
       return;
     }
-    if (cluster_->connections >= cluster_->config().limits.max_connections) {
+    if (cluster_->circuit->connections.load(std::memory_order_relaxed) >= cluster_->config().limits.max_connections) {
       flags_.add(ResponseFlag::upstream_overflow);
       cluster_->stats->upstream_cx_overflow.add();
       state_ = State::failed;

@@ -13,8 +13,7 @@ TcpSession::TcpSession(std::unique_ptr<Downstream> downstream, std::unique_ptr<T
     : downstream_(std::move(downstream)),
       manager_(std::get<routing::TcpManager>(downstream_->chain->manager)),
       runtime_(downstream_->snapshot->runtime(manager_, downstream_->context)),
-      connector_(std::move(connector)),
-      started_(downstream_->context.executor.now()) {
+      connector_(std::move(connector)) {
   direction = downstream_->listener->direction;
   downstream_->socket.set_user(*this);
   runtime_.stats->downstream_cx_total.add();
@@ -91,7 +90,7 @@ void TcpSession::on_idle() {
 
 void TcpSession::fill_info(StreamInfo& info) {
   info.start = downstream_->accepted;
-  info.duration = downstream_->context.executor.now() - started_;
+  info.duration = downstream_->context.executor.now() - downstream_->started;
   info.flags = connector_->flags();
   info.attempts = connector_->attempts();
   info.upstream_transport_failure_reason = connector_->failure();

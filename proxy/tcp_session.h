@@ -32,7 +32,7 @@ class TcpSession final : public Session, private SocketUser {
   std::unique_ptr<TcpConnector> connector_;
   std::optional<Relay> relay_;
   std::optional<io::Timer> idle_timer_;
-  io::TimePoint started_, last_activity_;
+  io::TimePoint last_activity_;
   ConnectionSeries* series_ = nullptr;
   bool finished_ = false;
 };

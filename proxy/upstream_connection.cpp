@@ -10,7 +10,7 @@ namespace weir::proxy {
 UpstreamConnection::UpstreamConnection(Ref<EndpointRuntime> endpoint, SocketUser& user)
     : in(endpoint->cluster->context.blocks),
       endpoint_(std::move(endpoint)),
-      limit_(endpoint_->cluster->connections),
+      limit_(endpoint_->cluster->circuit->connections, endpoint_->cluster->config().limits.max_connections),
       user_(&user),
       opened_at_(endpoint_->cluster->context.executor.now()) {
   ++endpoint_->open_connections;

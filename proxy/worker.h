@@ -20,6 +20,7 @@
 namespace weir::proxy {
 
 class AccessLogTable;
+class CircuitRegistry;
 class WorkerStats;
 
 struct WorkerOptions {
@@ -30,6 +31,7 @@ struct WorkerOptions {
   /// How long a silent client keeps a chain undecided before its upstream is dialled to hear whether the server speaks first.
   std::chrono::milliseconds server_first_wait{100};
   std::chrono::milliseconds detect_limit{15'000};  ///< after that a connection is taken as raw TCP
+  std::shared_ptr<CircuitRegistry> circuits;       ///< the same for all workers of a process; null: this worker counts alone
   std::size_t replay_bytes = 64 * 1024;            ///< request bodies up to this size can be retried
   std::chrono::milliseconds head_limit{60'000};    ///< to send a whole request head, from its first byte; 0 = none
 };
