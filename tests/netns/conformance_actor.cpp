@@ -141,6 +141,10 @@ class Obedience {
     const std::string_view verb = words.at(0);
     if (verb == "serve") return serve(words);
     if (verb == "serve-udp") return serve_udp_ports(words);
+    if (verb == "close") {
+      kept_.reset();
+      return "ok";
+    }
     if (verb == "ping") return ping(std::string(words.at(1)));
     const SocketAddr to{*IpAddr::parse(words.at(1)), static_cast<Port>(*parse_uint(words.at(2)))};
     if (verb == "open") return connect(to, "-", 5000, kept_);
