@@ -138,7 +138,9 @@ load_assignment:
   cluster_name: c
   endpoints:
   - lb_endpoints:
-    - endpoint: {address: {socket_address: {address: 10.0.0.1, port_value: 80}}}
+    - endpoint:
+        address: {socket_address: {address: 10.0.0.1, port_value: 80}}
+        additional_addresses: [{address: {socket_address: {address: "fd00::7", port_value: 80}}}]
       load_balancing_weight: 3
       metadata: {filter_metadata: {istio: {workload: "reviews-v1;shop;reviews;v1;Kubernetes"}}}
     - endpoint: {address: {socket_address: {address: "fd00::1", port_value: 80}}}
@@ -153,6 +155,8 @@ load_assignment:
   const std::vector<Endpoint>& endpoints = compiled.cluster->endpoints->endpoints;
   REQUIRE(endpoints.size() == 3);  // the repeated address is one endpoint
   CHECK(endpoints[0].address.to_text() == "10.0.0.1:80");
+  REQUIRE(endpoints[0].additional.size() == 1);
+  CHECK(endpoints[0].additional[0].to_text() == "[fd00::7]:80");
   CHECK(endpoints[0].weight == 3);
   CHECK(endpoints[0].workload == "reviews-v1;shop;reviews;v1;Kubernetes");
   CHECK(endpoints[1].address.to_text() == "[fd00::1]:80");

@@ -9,6 +9,11 @@
 namespace weir::proxy {
 
 EndpointRuntime::EndpointRuntime(ClusterRuntime& cluster_, const Endpoint& endpoint_) : cluster(&cluster_), endpoint(endpoint_) {}
+const SocketAddr& EndpointRuntime::dial_address() const {
+  std::size_t at = dialled_ % (1 + endpoint.additional.size());
+  return at == 0 ? endpoint.address : endpoint.additional[at - 1];
+}
+
 EndpointRuntime::~EndpointRuntime() = default;
 
 ClusterRuntime::ClusterRuntime(Context& context_, std::shared_ptr<const Cluster> cluster)

@@ -31,12 +31,20 @@ class EndpointRuntime : public RefCounted {
   EndpointRuntime(class ClusterRuntime& cluster, const Endpoint& endpoint);
   ~EndpointRuntime();
 
+  /// Where to connect now: the endpoint's address, or another of its addresses after dial_another().
+  const SocketAddr& dial_address() const;
+  /// The address could not be reached: the next attempt takes the next one, the first after the last.
+  void dial_another() { ++dialled_; }
+
   Ref<class ClusterRuntime> cluster;
   Endpoint endpoint;
   bool removed = false;                                   ///< no new requests; idle connections are closed
   std::vector<std::unique_ptr<UpstreamConnection>> idle;  ///< the last one was used last
   std::uint64_t connections_total = 0, connect_failures = 0, requests_total = 0, errors = 0;
   std::uint32_t open_connections = 0, open_requests = 0;
+
+ private:
+  std::size_t dialled_ = 0;
 };
 
 class ClusterRuntime : public RefCounted {

@@ -23,7 +23,8 @@ namespace weir::proxy {
 enum class Health : std::uint8_t { healthy, unhealthy, draining };
 
 struct Endpoint {
-  SocketAddr address;
+  SocketAddr address;                  ///< its identity
+  std::vector<SocketAddr> additional;  ///< of the other family, say: dialled in turn once the one before could not be reached
   std::uint32_t weight = 1;
   std::uint32_t priority = 0;
   Health health = Health::healthy;

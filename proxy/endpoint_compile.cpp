@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <optional>
 #include <unordered_set>
 
 #include "base/text.h"
@@ -23,6 +24,7 @@ const std::vector<std::string_view> kKnownFields = {
     "endpoints.metadata",
     "endpoints.proximity",
     "endpoints.lb_endpoints.endpoint.address",
+    "endpoints.lb_endpoints.endpoint.additional_addresses.address",
     "endpoints.lb_endpoints.endpoint.hostname",
     "endpoints.lb_endpoints.health_status",
     "endpoints.lb_endpoints.load_balancing_weight",
@@ -66,24 +68,38 @@ class Compiler {
     problems_.push_back({Severity::error, {}, object_, std::move(path), std::move(message), std::move(hint)});
   }
 
-  void add(const std::string& path, const LbEndpoint& config, std::uint32_t priority) {
-    const auto& address = config.endpoint().address();
-    const std::string where = path + ".endpoint.address";
-    if (!address.has_socket_address())
-      return error(where, "is no IP address and port",
+  std::optional<SocketAddr> address(const std::string& where, const envoy::config::core::v3::Address& config) {
+    auto wrong = [&](const std::string& path, std::string message, std::string hint) {
+      error(path, std::move(message), std::move(hint));
+      return std::nullopt;
+    };
+    if (!config.has_socket_address())
+      return wrong(where, "is no IP address and port",
                    "unix sockets, internal listeners and named endpoints are not implemented");
-    const auto& socket = address.socket_address();
+    const auto& socket = config.socket_address();
     auto ip = IpAddr::parse(socket.address());
     if (!ip)
-      return error(where + ".socket_address.address",
+      return wrong(where + ".socket_address.address",
                    fmt::format("\"{}\" is no IP address, and names are not resolved yet", printable(socket.address())),
                    "give the endpoint's address");
     if (socket.port_value() == 0 || socket.port_value() > 65535)
-      return error(where + ".socket_address.port_value", fmt::format("{} is no port", socket.port_value()), "use 1 to 65535");
+      return wrong(where + ".socket_address.port_value", fmt::format("{} is no port", socket.port_value()), "use 1 to 65535");
     if (socket.protocol() != envoy::config::core::v3::SocketAddress::TCP)
-      return error(where + ".socket_address.protocol", "UDP is not implemented");
+      return wrong(where + ".socket_address.protocol", "UDP is not implemented", "");
+    return SocketAddr{*ip, static_cast<Port>(socket.port_value())};
+  }
+
+  void add(const std::string& path, const LbEndpoint& config, std::uint32_t priority) {
+    auto first = address(path + ".endpoint.address", config.endpoint().address());
+    if (!first) return;
     Endpoint endpoint;
-    endpoint.address = {*ip, static_cast<Port>(socket.port_value())};
+    endpoint.address = *first;
+    for (int i = 0; i < config.endpoint().additional_addresses_size(); ++i) {
+      auto next = address(fmt::format("{}.endpoint.additional_addresses[{}].address", path, i),
+                          config.endpoint().additional_addresses(i).address());
+      if (!next) return;
+      endpoint.additional.push_back(*next);
+    }
     endpoint.priority = priority;
     endpoint.health = health_of(config);
     endpoint.workload = workload_of(config.metadata());

@@ -45,6 +45,24 @@ TEST_CASE("a refused connection is tried at another endpoint") {
   }
 }
 
+TEST_CASE("an endpoint's further address is dialled once the one before is refused, and stays the one") {
+  Upstream gone, upstream;
+  Setup setup = to(upstream, retry("connect-failure"));
+  Endpoint both = endpoint(gone);
+  both.additional = {endpoint(upstream).address};
+  setup.clusters = {{"a", {both}}};
+  gone.close();
+  Lab lab(setup);
+  for (int i = 0; i < 2; ++i) {
+    Peer client = lab.dial();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    Peer server = upstream.accept();
+    server.head();
+    server.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
+    CHECK(client.rest().ends_with("ok<eof>"));
+  }
+}
+
 TEST_CASE("retries that are used up say so") {
   Upstream gone;
   Setup setup = to(gone, retry("connect-failure", 1));

@@ -37,7 +37,7 @@ void HttpSession::attempt() {
            .flag = ResponseFlag::no_healthy_upstream});
     return;
   }
-  ex_.info.upstream_host = ex_.endpoint->endpoint.address;
+  ex_.info.upstream_host = ex_.endpoint->dial_address();
   ex_.info.attempts = ++ex_.attempts;
   connect_or_wait();
 }

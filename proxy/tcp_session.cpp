@@ -103,7 +103,7 @@ void TcpSession::fill_info(StreamInfo& info) {
     info.upstream_cluster = cluster->config().name;
     info.cluster_rule = &cluster->config().rule;
   }
-  if (EndpointRuntime* endpoint = connector_->endpoint()) info.upstream_host = endpoint->endpoint.address;
+  if (EndpointRuntime* endpoint = connector_->endpoint()) info.upstream_host = endpoint->dial_address();
   if (!relay_) return;
   if (runtime_.log != nullptr) info.upstream_local = connector_->connection().local_address();
   info.bytes_received = relay_->bytes_from_downstream();

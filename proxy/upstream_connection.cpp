@@ -36,7 +36,7 @@ std::unique_ptr<UpstreamConnection> UpstreamConnection::open(Ref<EndpointRuntime
 void UpstreamConnection::start() {
   const Cluster& cluster = endpoint_->cluster->config();
   Context& context = endpoint_->cluster->context;
-  const SocketAddr& address = endpoint_->endpoint.address;
+  const SocketAddr& address = endpoint_->dial_address();
   auto fd =
       kernel::connect_tcp(address, {.source = address.ip.is_v4() ? cluster.bind4 : cluster.bind6, .mark = context.options.mark});
   if (!fd) {
@@ -67,6 +67,7 @@ void UpstreamConnection::fail(std::string reason) {
   state_ = State::failed;
   failure_ = std::move(reason);
   ++endpoint_->connect_failures;
+  endpoint_->dial_another();
   endpoint_->cluster->stats->upstream_cx_connect_fail.add();
   if (timer_) timer_->cancel();
 }
