@@ -125,7 +125,8 @@ class Space:
         return False
 
     def nsenter(self, cwd=None):
-        return ["nsenter", "-t", str(self.holder.pid), "-n", "-m", f"--wd={cwd or '/'}"]
+        # -r: the holder's root, which in a chroot is not the mount namespace's.
+        return ["nsenter", "-t", str(self.holder.pid), "-n", "-m", "-r", f"--wdns={cwd or '/'}"]
 
     def run(self, argv, uid=0, check=False, timeout=60, **options):
         """Runs a program here to its end; text in and out."""
@@ -612,7 +613,7 @@ class Lab:
         """Lines that enter the namespaces, with process ids as the rest of the machine sees them."""
         lines = []
         for space in (*self.pods.values(), self.node, self.outside):
-            lines.append(f"nsenter -t {outer_pid(space.holder.pid)} -n -m    # {space.name}")
+            lines.append(f"nsenter -t {outer_pid(space.holder.pid)} -n -m -r    # {space.name}")
         return lines
 
     def report(self, out=sys.stdout):
