@@ -2,6 +2,7 @@
 #include "proxy/ads_channel.h"
 
 #include <array>
+#include <cerrno>
 
 #include "base/log.h"
 #include "base/text.h"
@@ -12,6 +13,12 @@ namespace weir::proxy {
 namespace {
 
 constexpr const char* kMethod = "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources";
+
+/// Whether a close is seen by reading or by writing is chance: one wording for it.
+std::string lost(int error) {
+  return error == EPIPE || error == ECONNRESET ? "the agent closed the connection"
+                                               : "the connection failed: " + errno_text(error);
+}
 
 }  // namespace
 
@@ -96,8 +103,8 @@ void AdsChannel::on_readable() {
     const kernel::IoResult got = kernel::receive(fd_.ref(), buffer);
     if (got.would_block) break;
     if (!got.ok()) {
+      if (ended_.empty()) ended_ = got.eof ? "the agent closed the connection" : lost(got.error);
       stream_->on_eof();
-      if (ended_.empty()) ended_ = got.eof ? "the agent closed the connection" : errno_text(got.error);
       break;
     }
     if (auto fed = stream_->feed({buffer.data(), got.bytes}); !fed) {
@@ -153,7 +160,7 @@ bool AdsChannel::write_out() {
     const kernel::IoResult sent = kernel::send(fd_.ref(), std::span<const char>(out_));
     if (sent.would_block) return true;
     if (!sent.ok()) {
-      if (ended_.empty()) ended_ = errno_text(sent.error);
+      if (ended_.empty()) ended_ = lost(sent.error);
       return false;
     }
     out_.erase(0, sent.bytes);

@@ -52,7 +52,7 @@ class Demo:
 
     @staticmethod
     def paragraph(sentences):
-        print(textwrap.fill(" ".join(sentences), 110, initial_indent="   ", subsequent_indent="   "), flush=True)
+        print(textwrap.fill(" ".join(sentences), 110, break_on_hyphens=False, initial_indent="   ", subsequent_indent="   "), flush=True)
 
 
 def expect(condition, sentence):
@@ -96,7 +96,7 @@ def run(net, demo):
         entry = client.log_of(answers[4].request_id)[0]
         say(f"curl in the client pod asked productpage for a book, over IPv4 and IPv6; productpage asked details and reviews. 200 both times, "
             f"in {answers[4].seconds * 1000:.0f} and {answers[6].seconds * 1000:.0f} ms.")
-        say(f"The client's proxy logged {entry['cluster']} at {entry['upstream_host']}; no rule speaks of it yet.")
+        say(f"The client's proxy logged {entry['cluster']} at {entry['upstream_host']}. {decided(entry)}")
         seen = {answer.version for answer in calls(client, REVIEWS, 30)}
         say(f"Without rules, calls to reviews reach {', '.join(sorted(map(str, seen)))}.")
         expect(seen == {"v1", "v2", "v3"}, f"expected all three versions, saw {seen}")
@@ -193,8 +193,7 @@ def run(net, demo):
         lab.wait_for(lambda: client.curl("http://outside.example/").status == 0, 10, "REGISTRY_ONLY to take effect")
         refused = client.curl("http://outside.example/")
         by_host = lab.wait_for(lambda: (a := client.curl("http://outside.example:8000/")).status == 502 and a, 10, "502 for an unknown Host on an HTTP port")
-        entry = lab.wait_for(lambda: next((e for e in client.log_to(f"{lab.OUTSIDE4}:80") if e["cluster"] == "BlackHoleCluster"), None), 5,
-                             "the refused call's log line")
+        entry = client.log_to(f"{lab.OUTSIDE4}:80", "BlackHoleCluster")[-1]
         say(f"After the mesh configuration was changed to REGISTRY_ONLY it is refused: the connection is closed ({refused.error.split(')')[-1].strip()}; cluster "
             f"{entry['cluster']}), and on a port where the mesh speaks HTTP the answer is {by_host.status}.")
         expect(entry["flags"] == "UH", entry["line"])
@@ -235,7 +234,7 @@ def run(net, demo):
         lines = len(client.access_log())
         answer = client.curl("http://outside.example/")
         left = client.run(["nft", "list", "ruleset"], check=True).stdout
-        say(f"weir-init remove in the client pod; its nft ruleset is {'empty' if not left.strip() else left!r}. A call outside: {answer.status}, seen there as "
+        say(f"weir-init remove in the client pod; its nft ruleset is {repr(left) if left.strip() else 'empty'}. A call outside: {answer.status}, seen there as "
             f"coming from {answer.json['peer'].removeprefix('::ffff:')}; the proxy's log got no new line. Traffic is direct.")
         expect(answer.status == 200 and not left.strip() and len(client.access_log()) == lines, "something of weir is left")
 

@@ -91,6 +91,11 @@ def serve(port, answer):
         disable_nagle_algorithm = True
         wbufsize = 65536  # header and body leave in one write
 
+        def handle_expect_100(self):
+            super().handle_expect_100()
+            self.wfile.flush()
+            return True
+
         def handle_request(self):
             length = int(self.headers.get("content-length") or 0)
             body = self.rfile.read(length) if length else b""

@@ -8,7 +8,7 @@
     /chunked/5           five chunks and a trailer, by transfer-encoding
     /slow/3/0.2          three chunks, 0.2 s apart
     /close               an answer without a length: the end of the connection is its end
-    /upgrade             101 for `upgrade: echo`, then bytes go back as they came
+    /upgrade             101 for an upgrade to websocket, then bytes go back as they came
     /early               answers 413 before it has read the body, and closes
     /hang                never answers
     /reset               closes the connection without an answer
@@ -28,6 +28,11 @@ class Handler(BaseHTTPRequestHandler):
     timeout = 3600
     disable_nagle_algorithm = True
     wbufsize = 65536
+
+    def handle_expect_100(self):
+        super().handle_expect_100()
+        self.wfile.flush()
+        return True
 
     def read_body(self):
         """The body and the trailers' lines, chunked or by length."""
@@ -71,8 +76,8 @@ class Handler(BaseHTTPRequestHandler):
             self.rfile.read()  # until the other side gives up
             self.close_connection = True
             return
-        if words[0] == "upgrade" and self.headers.get("upgrade") == "echo":
-            self.start(101, ("connection", "upgrade"), ("upgrade", "echo"))
+        if words[0] == "upgrade" and self.headers.get("upgrade") == "websocket":
+            self.start(101, ("connection", "upgrade"), ("upgrade", "websocket"))
             self.wfile.flush()
             while data := self.rfile.read1(65536):
                 self.wfile.write(data)

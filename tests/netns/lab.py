@@ -355,9 +355,11 @@ class Pod(Space):
             return entries if len(entries) >= count else None
         return wait_for(found, limit, f"an access-log line for {request_id} in {self.name}")
 
-    def log_to(self, address, since=0, limit=5):
-        """The entries after number `since` whose original destination was `address` ("IP:PORT")."""
-        return wait_for(lambda: [e for e in self.access_log()[since:] if e["downstream_local"] == address], limit, f"an access-log line to {address} in {self.name}")
+    def log_to(self, address, cluster=None, limit=5):
+        """The entries whose original destination was `address` ("IP:PORT"), once there is one (that went to `cluster`)."""
+        def found():
+            return [e for e in self.access_log() if e["downstream_local"] == address and cluster in (None, e["cluster"])]
+        return wait_for(found, limit, f"an access-log line to {address} {cluster or ''} in {self.name}")
 
 
 # ── the lab ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -649,7 +651,7 @@ class Lab:
 
 
 def http_route_lines(text):
-    """The line of each match in the VirtualServices of a YAML text, or of the entry of `http:` where it has none: what decides."""
+    """The lines of the VirtualServices' http rules in a YAML text: of each `match` entry, or of the whole rule where it has none."""
     lines = []
     try:
         documents = list(yaml.compose_all(text))
@@ -661,8 +663,8 @@ def http_route_lines(text):
             continue
         spec = {key.value: value for key, value in top["spec"].value}
         for entry in spec["http"].value if "http" in spec else []:
-            matches = {key.value: value for key, value in entry.value}.get("match")
-            lines += [place.start_mark.line + 1 for place in (matches.value if matches else [entry])]
+            matches = next((value.value for key, value in entry.value if key.value == "match"), []) or [entry]
+            lines += [match.start_mark.line + 1 for match in matches]
     return lines
 
 

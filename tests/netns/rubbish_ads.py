@@ -79,8 +79,10 @@ def talk(connection, kind):
         if kind in MESSAGES:
             speak_http2(connection, MESSAGES[kind])
         elif kind == "random":
-            connection.sendall(JUNK * 4)
             connection.recv(65536)
+            connection.sendall(JUNK * 4)
+            while connection.recv(65536):  # the other side ends it
+                pass
         elif kind == "http1":
             connection.recv(65536)
             connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello")

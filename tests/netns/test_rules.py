@@ -21,16 +21,25 @@ REVIEWS, RATINGS = "http://reviews:9080/reviews/0", "http://ratings:9080/ratings
 
 
 def at(file, host, index=0, text=None):
-    """FILE:LINE of entry `index` of the http list in the VirtualService for `host`."""
+    """FILE:LINE of rule `index` of the http list in the VirtualService for `host`: of its `match`, if it has one."""
     text = text or (RULES / file).read_text()
     for document in yaml.compose_all(text):
         top = {key.value: value for key, value in document.value}
         spec = {key.value: value for key, value in top["spec"].value}
         if top["kind"].value == "VirtualService" and spec["hosts"].value[0].value == host:
-            entry = spec["http"].value[index]
-            matches = {key.value: value for key, value in entry.value}.get("match")
-            return f"{file}:{(matches.value[0] if matches else entry).start_mark.line + 1}"
+            rule = spec["http"].value[index]
+            matches = [value.value[0] for key, value in rule.value if key.value == "match"]
+            return f"{file}:{(matches or [rule])[0].start_mark.line + 1}"
     raise AssertionError(f"{file} has no VirtualService for {host}")
+
+
+def service_at(name):
+    """FILE:LINE where the Service object begins."""
+    file = lab.REPO / f"samples/bookinfo/platform/{name}.yaml"
+    for document in yaml.compose_all(file.read_text()):
+        if {key.value: value for key, value in document.value}["kind"].value == "Service":
+            return f"{file.name}:{document.start_mark.line + 1}"
+    raise AssertionError(file)
 
 
 def place(entry):
@@ -49,19 +58,18 @@ with lab.Lab(pods=["client", "productpage-v1", "details-v1", "reviews-v1", "revi
     net.start_all("destination-rules.yaml")
 
     for family in (4, 6):
-        with cases(f"without rules every version answers, and no rule is named (IPv{family})"):
+        with cases(f"without rules every version answers, and the Service is named (IPv{family})"):
             net.set_rules("destination-rules.yaml")
             answers = [client.curl(REVIEWS, family=family) for _ in range(30)]
             assert {a.version for a in answers} == {"v1", "v2", "v3"}, collections.Counter(a.version for a in answers)
-            entry = client.log_of(answers[0].request_id)[0]
-            assert entry["rule"] == "-" and entry["at"] == "-:-", entry["line"]
+            entry = check_rule(client, answers[0], service_at("reviews"), "Service default/reviews")
             assert entry["cluster"] == "outbound|9080||reviews.default.svc.cluster.local", entry["line"]
 
         with cases(f"all-v1: every service answers with v1 (IPv{family})"):
             net.set_rules("destination-rules.yaml", "all-v1.yaml")
-            for _ in range(10):
-                answer = client.curl(REVIEWS, family=family)
-                assert answer.version == "v1", answer
+            answers = [client.curl(REVIEWS, family=family) for _ in range(10)]
+            assert all(answer.version == "v1" for answer in answers), answers
+            for answer in answers:
                 entry = check_rule(client, answer, at("all-v1.yaml", "reviews"))
             assert entry["cluster"] == "outbound|9080|v1|reviews.default.svc.cluster.local", entry["line"]
             page = client.curl("http://productpage:9080/api/v1/products/0", family=family)
@@ -72,12 +80,15 @@ with lab.Lab(pods=["client", "productpage-v1", "details-v1", "reviews-v1", "revi
 
         with cases(f"reviews-jason-v2: jason sees v2, everybody else v1 (IPv{family})"):
             net.set_rules("destination-rules.yaml", "reviews-jason-v2.yaml")
+            seen = []
             for headers, version, index in ((JASON, "v2", 0), ({}, "v1", 1), ({"end-user": "jasonx"}, "v1", 1), ({"end-user": "Jason"}, "v1", 1)):
                 for _ in range(3):
                     answer = client.curl(REVIEWS, headers=headers, family=family)
                     assert answer.version == version, (headers, answer)
-                    entry = check_rule(client, answer, at("reviews-jason-v2.yaml", "reviews", index))
-                    assert entry["route"] == ("jason", "everybody-else")[index], entry["line"]
+                    seen.append((answer, index))
+            for answer, index in seen:
+                entry = check_rule(client, answer, at("reviews-jason-v2.yaml", "reviews", index))
+                assert entry["route"] == ("jason", "everybody-else")[index], entry["line"]
 
         with cases(f"reviews-80-20: one call in five goes to v2 (IPv{family})"):
             net.set_rules("destination-rules.yaml", "reviews-80-20.yaml")
