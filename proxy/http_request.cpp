@@ -85,7 +85,7 @@ bool HttpSession::prepare_request() {
     info.request_id = *id;
   } else if (manager_->generate_request_id) {
     append_uuid(ex_.request_id, context().random);
-    headers.append_view("x-request-id", ex_.request_id);
+    headers.set("x-request-id", ex_.request_id);
     info.request_id = ex_.request_id;
   }
   info.forwarded_for = headers.get("x-forwarded-for").value_or("");

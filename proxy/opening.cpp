@@ -6,6 +6,10 @@
 
 namespace weir::proxy {
 
+namespace {
+constexpr auto kSilence = std::chrono::hours(1);  // as idle connections elsewhere
+}
+
 Opening::Opening(Context& context, UniqueFd fd)
     : downstream_(std::make_unique<Downstream>(context, std::move(fd), static_cast<SocketUser&>(*this))) {}
 Opening::~Opening() = default;
@@ -94,7 +98,10 @@ void Opening::on_timer() {
   Scope scope(downstream_->context.sessions);
   if (ended_) return;
   if (downstream_->in.empty()) {
-    speculate();
+    if (speculated_)
+      end();  // both sides silent for an hour
+    else
+      speculate();
     return;
   }
   downstream_->context.stats.proxy.detect_timeout.add();
@@ -106,6 +113,8 @@ void Opening::on_timer() {
 
 void Opening::speculate() {
   speculated_ = true;
+  if (!timer_) timer_.emplace(downstream_->context.executor, [this] { on_timer(); });
+  timer_->expires_after(kSilence);
   speculative_chain_ = downstream_->match();
   if (speculative_chain_ == nullptr) return;
   const auto* manager = std::get_if<routing::TcpManager>(&speculative_chain_->manager);
