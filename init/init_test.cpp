@@ -155,10 +155,12 @@ TEST_CASE("--cleanup-only is the verb remove") { CHECK(parse_command_line({"--cl
 
 TEST_CASE("enrolment goes probe, apply, check, and stops where one fails") {
   const capture::CapturePlan plan = capture::plan({});
-  for (auto [fails, calls] : {std::pair<std::string, std::vector<std::string>>{"", {"probe", "apply", "check"}},
-                              {"probe", {"probe"}},
-                              {"apply", {"probe", "apply"}},
-                              {"check", {"probe", "apply", "check", "remove"}}}) {
+  for (const auto& row : {std::pair<std::string, std::vector<std::string>>{"", {"probe", "apply", "check"}},
+                          {"probe", {"probe"}},
+                          {"apply", {"probe", "apply"}},
+                          {"check", {"probe", "apply", "check", "remove"}}}) {
+    const std::string& fails = row.first;
+    const std::vector<std::string>& calls = row.second;
     CAPTURE(fails);
     capture::NullRedirector backend;
     backend.fail_at = fails;

@@ -234,7 +234,7 @@ std::vector<std::string> differences(const Snapshot& snapshot, const std::vector
   }
   for (const auto& [name, hook] : snapshot.chains)
     if (std::none_of(std::begin(capture::kChains), std::end(capture::kChains),
-                     [&](capture::Chain chain) { return capture::name(chain) == name; }))
+                     [&present = name](capture::Chain chain) { return capture::name(chain) == present; }))
       out.push_back(fmt::format("chain {} is not of the plan", name));
   return out;
 }

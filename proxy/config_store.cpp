@@ -181,7 +181,8 @@ void ConfigStore::publish(const xds::ActiveSet& active, const std::array<bool, x
   for (ResourceType type : xds::kResourceTypes)
     if (changed[xds::index(type)]) active_.types[xds::index(type)] = active.of(type);
   std::erase_if(unsupported_, [&](const auto& entry) {
-    const auto& [type, name] = entry.first;
+    const ResourceType type = entry.first.first;
+    const std::string& name = entry.first.second;
     const bool is_static = std::any_of(static_clusters_.begin(), static_clusters_.end(),
                                        [&](const auto& cluster) { return cluster->name == name; }) ||
                            std::any_of(static_listeners_.begin(), static_listeners_.end(),

@@ -77,12 +77,10 @@ void Histogram::record(double value) {
   thousandths_.add(static_cast<std::uint64_t>(value * 1000.0));
 }
 
-template <class T>
-ClusterStats::Series<T>::~Series() {
-  for (std::atomic<T*>& item : items) delete item.load(std::memory_order_relaxed);
+ClusterStats::~ClusterStats() {
+  for (std::atomic<RequestSeries*>& item : requests_.items) delete item.load(std::memory_order_relaxed);
+  for (std::atomic<ConnectionSeries*>& item : connections_.items) delete item.load(std::memory_order_relaxed);
 }
-
-ClusterStats::~ClusterStats() = default;
 
 RequestSeries* ClusterStats::find_request(const RequestKey& key, std::string_view workload, std::size_t begin, std::size_t end) {
   return find_series(

@@ -218,7 +218,6 @@ class ClusterStats : public ClusterCounters {
   struct Series {
     std::array<std::atomic<T*>, kMaxSeries> items{};
     std::size_t last = 0;  // the one found last: mostly the next one too
-    ~Series();
   };
   RequestSeries* find_request(const RequestKey& key, std::string_view workload, std::size_t begin, std::size_t end);
 

@@ -34,9 +34,9 @@ void check_headers(const std::vector<Row>& rows) {
 void check_paths(const std::string& match, const std::vector<std::pair<const char*, bool>>& rows) {
   auto compiled = routes(one(match));
   CAPTURE(match);
-  for (const auto& [path, takes] : rows) {
-    CAPTURE(path);
-    CHECK(taken(*compiled, Call{.path = path}) == (takes ? "r" : "-"));
+  for (const auto& row : rows) {
+    CAPTURE(row.first);
+    CHECK(taken(*compiled, Call{.path = row.first}) == (row.second ? "r" : "-"));
   }
 }
 
