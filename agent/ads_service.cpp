@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <map>
 #include <optional>
 #include <set>
 
@@ -29,6 +30,34 @@ constexpr std::uint32_t kCallsPerConnection = 8;               // a proxy needs 
 struct Rules {
   std::shared_ptr<const mesh::Store> store;
   MeshSettings settings;
+};
+
+/// Which rules made the versions of one type that a proxy is to have, was sent, or accepted.
+class RuleHistory {
+ public:
+  using Digests = std::shared_ptr<const std::vector<RuleDigest>>;
+
+  void add(xds::ResourceType type, const xds::Snapshot& snapshot, const xds::ResourceSet& resources) {
+    Digests& digests = by_version_[snapshot.version(type)];
+    if (!digests) digests = std::make_shared<const std::vector<RuleDigest>>(digest_rules(resources, type));
+  }
+  Digests of(std::string_view version) const {
+    auto found = by_version_.find(without_mark(version));
+    return found == by_version_.end() ? nullptr : found->second;
+  }
+  void forget(const xds::TypeStatus& status, std::string_view wanted) {
+    std::erase_if(by_version_, [&](const auto& entry) {
+      return entry.first != wanted && entry.first != without_mark(status.sent_version) &&
+             entry.first != without_mark(status.acked_version);
+    });
+  }
+
+ private:
+  /// "+" marks an answer that still holds clusters that are going.
+  static std::string_view without_mark(std::string_view version) {
+    return version.substr(0, version.size() - (version.ends_with('+') ? 1 : 0));
+  }
+  std::map<std::string, Digests, std::less<>> by_version_;
 };
 
 /// One ADS call: messages of the connection in and out of the state machine.
@@ -67,7 +96,9 @@ class AdsCall final : public http::GrpcHandler {
   /// The rules changed, or the proxy has just said who it is.
   void update() {
     if (finished_ || !stream_.node() || rules_.store == nullptr) return;
-    snapshot_ = xds::Snapshot::build(translate(*rules_.store, rules_.settings, *stream_.node()), snapshot_);
+    const xds::ResourceSet resources = translate(*rules_.store, rules_.settings, *stream_.node());
+    snapshot_ = xds::Snapshot::build(resources, snapshot_);
+    for (xds::ResourceType type : xds::kResourceTypes) history_[xds::index(type)].add(type, *snapshot_, resources);
     stream_.set_snapshot(snapshot_, now());
     flush();
   }
@@ -84,8 +115,13 @@ class AdsCall final : public http::GrpcHandler {
   std::optional<xds::TimePoint> deadline() const { return finished_ ? std::nullopt : stream_.deadline(); }
   std::optional<ProxyStatus> status() const {
     if (finished_ || !stream_.node()) return std::nullopt;
-    ProxyStatus status{*stream_.node(), peer_, {}};
-    for (xds::ResourceType type : xds::kResourceTypes) status.types[xds::index(type)] = stream_.status(type);
+    ProxyStatus status{*stream_.node(), peer_, {}, {}, snapshot_};
+    for (xds::ResourceType type : xds::kResourceTypes) {
+      const std::size_t i = xds::index(type);
+      status.types[i] = stream_.status(type);
+      if (snapshot_ == nullptr) continue;
+      status.rules[i] = {history_[i].of(snapshot_->version(type)), history_[i].of(status.types[i].acked_version)};
+    }
     return status;
   }
 
@@ -95,12 +131,15 @@ class AdsCall final : public http::GrpcHandler {
     for (const std::string& note : stream_.take_notes())
       log::warn("proxy {}: {}", stream_.node() ? stream_.node()->id : peer_, note);
     for (const std::string& response : stream_.take_responses()) call_.send(response);
+    for (xds::ResourceType type : xds::kResourceTypes)
+      if (snapshot_) history_[xds::index(type)].forget(stream_.status(type), snapshot_->version(type));
   }
 
   http::GrpcServerStream& call_;
   const Rules& rules_;
   xds::AdsServerStream stream_;
   xds::SnapshotPtr snapshot_;
+  std::array<RuleHistory, xds::kTypeCount> history_;
   std::string peer_;
   bool finished_ = false;
   std::set<AdsCall*>& calls_;

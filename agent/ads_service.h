@@ -2,6 +2,7 @@
 // Serves ADS to proxies: sockets on one side, xds::AdsServerStream on the other.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <list>
 #include <memory>
@@ -10,11 +11,13 @@
 
 #include <sys/types.h>
 
+#include "agent/rule_digest.h"
 #include "agent/translate.h"
 #include "base/ip.h"
 #include "base/result.h"
 #include "io/executor.h"
 #include "xds/ads_server.h"
+#include "xds/snapshot.h"
 
 namespace weir::agent {
 
@@ -23,6 +26,12 @@ struct ProxyStatus {
   xds::NodeIdentity node;
   std::string peer;  ///< "10.0.0.1:4711" or "unix"
   std::array<xds::TypeStatus, xds::kTypeCount> types;
+  struct Rules {
+    std::shared_ptr<const std::vector<RuleDigest>> wanted;  ///< of what the proxy is to have; null before there are rules
+    std::shared_ptr<const std::vector<RuleDigest>> acked;   ///< of what it accepted last; null: nothing yet
+  };
+  std::array<Rules, xds::kTypeCount> rules;
+  xds::SnapshotPtr snapshot;  ///< what it is to have; null before there are rules
 };
 
 /// All on the executor's thread. Slow or rude clients cost bounded memory: see xds::AdsServerStream; a connection that does not

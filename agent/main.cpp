@@ -5,6 +5,8 @@
 #include <memory>
 
 #include "agent/ads_service.h"
+#include "agent/debug_pages.h"
+#include "agent/debug_service.h"
 #include "agent/options.h"
 #include "agent/rule_set.h"
 #include "agent/rule_source.h"
@@ -25,6 +27,7 @@ class Agent {
       : options_(std::move(options)),
         rules_(options_.domain),
         service_(executor_, "weir-agent " WEIR_VERSION),
+        debug_(executor_, [this](std::string_view path, const std::string& proxy_id) { return debug_page(path, proxy_id); }),
         leave_(executor_, [this] { executor_.stop(); }) {}
 
   Result<> start() {
@@ -41,6 +44,11 @@ class Agent {
     if (auto loaded = reload(); !loaded) return loaded;
     for (const Listen& listen : options_.listens)
       if (auto listening = this->listen(listen); !listening) return listening;
+    for (const Listen& listen : options_.debug_listens)
+      if (auto listening = listen_debug(listen); !listening) {
+        if (!options_.debug_by_default) return listening;
+        log::warn("no debug endpoint: {}; --debug-listen says where else, or none", listening.error().to_text());
+      }
     return executor_.on_signals({SIGTERM, SIGINT, SIGHUP}, [this](int signal) { on_signal(signal); });
   }
   void run() { executor_.run(); }
@@ -96,6 +104,23 @@ class Agent {
     return {};
   }
 
+  Result<> listen_debug(const Listen& listen) {
+    if (const auto* local = std::get_if<UnixListen>(&listen)) return debug_.listen_unix(local->path, options_.socket_mode);
+    return debug_.listen_tcp(std::get<SocketAddr>(listen));
+  }
+
+  DebugAnswer debug_page(std::string_view path, const std::string& proxy_id) const {
+    static const std::string kJson = "application/json";
+    if (path == "/ready") return {.body = "ready\n"};
+    if (path == "/debug/syncz") return {.body = syncz(service_.proxies()), .content_type = kJson};
+    if (path == "/debug/config_dump") {
+      auto dump = config_dump(service_.proxies(), proxy_id);
+      if (!dump) return {404, dump.error().to_text() + "\n"};
+      return {.body = std::move(*dump), .content_type = kJson};
+    }
+    return {404, "pages: /ready, /debug/syncz, /debug/config_dump?proxyID=POD.NAMESPACE\n"};
+  }
+
   void on_signal(int signal) {
     if (signal == SIGHUP) {
       if (auto loaded = reload(); !loaded) log::error("{}; the last good rules stay", loaded.error().to_text());
@@ -104,8 +129,9 @@ class Agent {
     if (leave_.armed()) return executor_.stop();
     log::info("leaving; proxies keep their last good configuration");
     service_.drain();
-    for (const Listen& listen : options_.listens)
-      if (const auto* local = std::get_if<UnixListen>(&listen)) std::remove(local->path.c_str());
+    for (const auto* listens : {&options_.listens, &options_.debug_listens})
+      for (const Listen& listen : *listens)
+        if (const auto* local = std::get_if<UnixListen>(&listen)) std::remove(local->path.c_str());
     leave_.expires_after(kDrainLimit);
   }
 
@@ -121,6 +147,7 @@ class Agent {
   RuleTexts texts_;
   int torn_reads_ = 0;
   AdsService service_;
+  DebugService debug_;
   std::unique_ptr<RuleWatch> watch_;
   io::Timer leave_;
 };

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/options.h"
 
+#include <algorithm>
+
 #include <CLI/CLI.hpp>
 
 #include "base/text.h"
@@ -14,10 +16,10 @@ constexpr const char* kFooter =
     "Exit codes: 0 ok, 1 usage or rules (with --validate), 2 environment.\n"
     "Signals: SIGTERM and SIGINT drain and leave, SIGHUP reads the rules again.";
 
-std::optional<Listen> parse_listen(const std::string& text, std::vector<Problem>& problems) {
+std::optional<Listen> parse_listen(const std::string& flag, const std::string& text, std::vector<Problem>& problems) {
   if (text.rfind("unix:", 0) == 0 && text.size() > 5) return UnixListen{text.substr(5)};
   if (auto address = SocketAddr::parse(text)) return *address;
-  problems.push_back({.object = "flag --listen",
+  problems.push_back({.object = "flag " + flag,
                       .message = fmt::format("\"{}\" is neither a unix socket nor an address with a port", printable(text)),
                       .hint = "write it like unix:/run/weir/agent.sock, 127.0.0.1:15010 or [::1]:15010"});
   return std::nullopt;
@@ -31,6 +33,28 @@ std::optional<mode_t> parse_mode(const std::string& text) {
     mode = mode * 8 + static_cast<mode_t>(c - '0');
   }
   return mode <= 0777 ? std::optional(mode) : std::nullopt;
+}
+
+/// Where /debug/syncz and its like are answered. Without the flag: beside ADS on loopback, whose readers see no less; an agent
+/// that serves unix sockets only, whose files say who may ask, keeps silent.
+void read_debug_listens(const std::vector<std::string>& texts, Options& options, std::vector<Problem>& problems) {
+  if (texts.empty()) {
+    options.debug_by_default = std::any_of(options.listens.begin(), options.listens.end(),
+                                           [](const Listen& listen) { return std::holds_alternative<SocketAddr>(listen); });
+    if (options.debug_by_default) options.debug_listens = {SocketAddr{IpAddr::loopback(Family::v4), well_known::kAgentDebugPort}};
+    return;
+  }
+  for (const std::string& text : texts) {
+    if (text == "none" && texts.size() == 1) return;
+    auto listen = parse_listen("--debug-listen", text, problems);
+    if (!listen) continue;
+    const auto* address = std::get_if<SocketAddr>(&*listen);
+    if (address != nullptr && !address->ip.is_loopback())
+      problems.push_back({.object = "flag --debug-listen",
+                          .message = fmt::format("{} is not a loopback address", address->to_text()),
+                          .hint = "use 127.0.0.1:15014, [::1]:15014 or a unix socket"});
+    options.debug_listens.push_back(std::move(*listen));
+  }
 }
 
 /// CLI11 stops at the first mistake; unknown flags are collected by it and named here together.
@@ -58,7 +82,7 @@ void report_unknown(const CLI::App& app, std::vector<Problem>& problems) {
 ParsedOptions parse_options(int argc, const char* const* argv) {
   Options options;
   ParsedOptions parsed;
-  std::vector<std::string> listens;
+  std::vector<std::string> listens, debug_listens;
   std::string mode = "0660";
   std::string level = "info";
   bool version = false;
@@ -68,6 +92,12 @@ ParsedOptions parse_options(int argc, const char* const* argv) {
   app.add_option("--rules", options.rules, "directory of YAML files, watched")->type_name("DIR");
   app.add_option("--listen", listens,
                  "where to serve: unix:PATH, IP:PORT or [IP]:PORT; may be repeated (default 127.0.0.1:15010 and [::1]:15010)")
+      ->type_name("ADDRESS")
+      ->take_all();
+  app.add_option(
+         "--debug-listen", debug_listens,
+         "where to answer weirctl (/ready, /debug/syncz, /debug/config_dump): unix:PATH, a loopback IP:PORT, or none; may be "
+         "repeated (default 127.0.0.1:15014 if --listen has a TCP address)")
       ->type_name("ADDRESS")
       ->take_all();
   app.add_option("--mesh-config", options.mesh_config, "Istio MeshConfig YAML, watched")->type_name("FILE");
@@ -115,7 +145,7 @@ ParsedOptions parse_options(int argc, const char* const* argv) {
                        SocketAddr{IpAddr::loopback(Family::v6), well_known::kAgentPort}};
   }
   for (const std::string& text : listens) {
-    auto listen = parse_listen(text, parsed.problems);
+    auto listen = parse_listen("--listen", text, parsed.problems);
     if (!listen) continue;
     const auto* address = std::get_if<SocketAddr>(&*listen);
     if (address != nullptr && !address->ip.is_loopback() && !options.allow_plaintext)
@@ -125,6 +155,7 @@ ParsedOptions parse_options(int argc, const char* const* argv) {
            .hint = "use a unix socket, or add --allow-plaintext if the network between is trusted"});
     options.listens.push_back(std::move(*listen));
   }
+  if (!options.validate) read_debug_listens(debug_listens, options, parsed.problems);
   if (!has_errors(parsed.problems)) parsed.options = std::move(options);
   return parsed;
 }

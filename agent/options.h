@@ -23,6 +23,8 @@ using Listen = std::variant<UnixListen, SocketAddr>;
 struct Options {
   std::string rules;
   std::vector<Listen> listens;
+  std::vector<Listen> debug_listens;
+  bool debug_by_default = false;  ///< nobody asked for debug_listens: if it cannot be, a warning is enough
   std::string mesh_config;
   std::string domain = "cluster.local";
   mode_t socket_mode = 0660;

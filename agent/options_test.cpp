@@ -35,6 +35,16 @@ TEST_CASE("listens may be repeated and mixed") {
   CHECK(parsed.options->socket_mode == 0666);
 }
 
+TEST_CASE("the debug endpoint stands beside ADS on loopback, and with unix sockets only if asked for") {
+  CHECK(std::get<SocketAddr>(parse({"--rules", "r"}).options->debug_listens.at(0)).to_text() == "127.0.0.1:15014");
+  CHECK(parse({"--rules", "r"}).options->debug_by_default);
+  CHECK(parse({"--rules", "r", "--listen", "unix:/a"}).options->debug_listens.empty());
+  CHECK(parse({"--rules", "r", "--debug-listen", "none"}).options->debug_listens.empty());
+  auto asked = parse({"--rules", "r", "--listen", "unix:/a", "--debug-listen", "unix:/d", "--debug-listen", "[::1]:1"});
+  CHECK(asked.options->debug_listens.size() == 2);
+  CHECK_FALSE(asked.options->debug_by_default);
+}
+
 TEST_CASE("every mistake of the command line is told at once") {
   struct Case {
     const char* name;
@@ -46,6 +56,7 @@ TEST_CASE("every mistake of the command line is told at once") {
       {"bad values",
        {"--rules", "r", "--listen", "70000", "--listen", "1.2.3.4:99999", "--socket-mode", "rw", "--log-level", "loud"}},
       {"plain text beyond loopback", {"--rules", "r", "--listen", "10.0.0.1:15010", "--listen", "[fd00::1]:15010"}},
+      {"debug endpoint", {"--rules", "r", "--debug-listen", "0.0.0.0:15014", "--debug-listen", "here"}},
       {"stray word", {"--rules", "r", "now"}},
       {"missing value", {"--rules"}},
   };

@@ -7,7 +7,8 @@ _weir_agent() {
     --mesh-config) COMPREPLY=($(compgen -f -- "$current")); return ;;
     --log-level) COMPREPLY=($(compgen -W "debug info warn error" -- "$current")); return ;;
     --listen) COMPREPLY=($(compgen -W "unix: 127.0.0.1:15010 [::1]:15010" -- "$current")); return ;;
+    --debug-listen) COMPREPLY=($(compgen -W "unix: 127.0.0.1:15014 none" -- "$current")); return ;;
   esac
-  COMPREPLY=($(compgen -W "--rules --listen --mesh-config --domain --socket-mode --allow-plaintext --validate --log-level --help --version" -- "$current"))
+  COMPREPLY=($(compgen -W "--rules --listen --debug-listen --mesh-config --domain --socket-mode --allow-plaintext --validate --log-level --help --version" -- "$current"))
 }
 complete -F _weir_agent weir-agent
