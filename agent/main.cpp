@@ -7,17 +7,22 @@
 #include "agent/ads_service.h"
 #include "agent/debug_pages.h"
 #include "agent/debug_service.h"
+#include "agent/last_good.h"
 #include "agent/options.h"
 #include "agent/rule_set.h"
 #include "agent/rule_source.h"
 #include "base/log.h"
 #include "io/executor.h"
+#include "kernel/state_dir.h"
 
 namespace weir::agent {
 
 namespace {
 
 constexpr auto kCoalesce = std::chrono::milliseconds(2);
+constexpr auto kSaveDelay = std::chrono::milliseconds(500);  // a burst of changes is one write
+constexpr auto kSaveRetry = std::chrono::seconds(5);         // a disk may get room again
+constexpr std::string_view kStateFile = "last-good.rules";
 constexpr int kTornReads = 5;                                 // then what was read is used, even if it goes on changing
 constexpr auto kDrainLimit = std::chrono::milliseconds(250);  // for the last bytes to proxies
 
@@ -28,9 +33,11 @@ class Agent {
         rules_(options_.domain),
         service_(executor_, "weir-agent " WEIR_VERSION),
         debug_(executor_, [this](std::string_view path, const std::string& proxy_id) { return debug_page(path, proxy_id); }),
-        leave_(executor_, [this] { executor_.stop(); }) {}
+        leave_(executor_, [this] { executor_.stop(); }),
+        save_(executor_, [this] { save(); }) {}
 
   Result<> start() {
+    restore();
     if (auto loaded = reload(); !loaded) return loaded;
     log::info("{} objects in {}; ignored: {}", rules_.store()->objects().size(), options_.rules, ignored_text());
     std::vector<std::string> files;
@@ -51,7 +58,10 @@ class Agent {
       }
     return executor_.on_signals({SIGTERM, SIGINT, SIGHUP}, [this](int signal) { on_signal(signal); });
   }
-  void run() { executor_.run(); }
+  void run() {
+    executor_.run();
+    if (save_.armed()) save();
+  }
 
  private:
   Result<> reload() {
@@ -71,10 +81,50 @@ class Agent {
     for (const Problem& problem : change.gone) log::info("mended: {}", to_text(problem));
     auto understood = io::Clock::now();
     if (change.effective) service_.set_rules(rules_.store(), rules_.settings());
+    if (change.effective && !options_.state_dir.empty() && !save_.armed()) save_.expires_after(kSaveDelay);
     using Milliseconds = std::chrono::duration<double, std::milli>;
     log::debug("rules read in {:.1f} ms, published in {:.1f} ms", Milliseconds(understood - began).count(),
                Milliseconds(io::Clock::now() - understood).count());
     return {};
+  }
+
+  /// What was in force when the last agent ran. Nothing that goes wrong here hinders serving.
+  void restore() {
+    if (options_.state_dir.empty()) return;
+    auto dir = kernel::StateDir::open(options_.state_dir);
+    if (!dir) return save_failed(dir.error());
+    state_dir_ = std::move(*dir);
+    auto bytes = state_dir_->load(kStateFile);
+    if (bytes && !*bytes) return;
+    auto good = bytes ? decode(**bytes) : Result<LastGood>(pass(bytes.error()));
+    if (!good)
+      return log::warn("last good rules in {} ignored, the rules directory alone counts: {}", state_dir_->file(kStateFile),
+                       good.error().to_text());
+    rules_.restore(*good, !options_.mesh_config.empty());
+    log::info("last good rules loaded from {}: {} objects; they count for what is broken now", state_dir_->file(kStateFile),
+              rules_.store()->objects().size());
+  }
+
+  void save() {
+    if (!state_dir_) {
+      auto dir = kernel::StateDir::open(options_.state_dir);
+      if (!dir) return save_failed(dir.error());
+      state_dir_ = std::move(*dir);
+    }
+    if (auto saved = state_dir_->save(kStateFile, encode(rules_.last_good())); !saved) return save_failed(saved.error());
+    if (!save_failure_.empty()) log::info("last good rules saved again in {}", state_dir_->file(kStateFile));
+    save_failure_.clear();
+  }
+
+  /// Said once for each reason, tried again until it works.
+  void save_failed(const Error& error) {
+    if (const std::string why = error.to_text(); why != save_failure_) {
+      log::error(
+          "last good rules not saved: {}; serving goes on, but a rule that is broken when the agent starts again would find {}",
+          why, state_dir_ ? "the form saved before" : "no last good form");
+      save_failure_ = why;
+    }
+    save_.expires_after(kSaveRetry);
   }
 
   /// A file that somebody is writing counts as it was before.
@@ -150,6 +200,9 @@ class Agent {
   DebugService debug_;
   std::unique_ptr<RuleWatch> watch_;
   io::Timer leave_;
+  io::Timer save_;
+  std::optional<kernel::StateDir> state_dir_;
+  std::string save_failure_;  // why the last save failed
 };
 
 /// Reads once, prints every problem; a line at the end says how many.

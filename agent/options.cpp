@@ -101,6 +101,9 @@ ParsedOptions parse_options(int argc, const char* const* argv) {
       ->type_name("ADDRESS")
       ->take_all();
   app.add_option("--mesh-config", options.mesh_config, "Istio MeshConfig YAML, watched")->type_name("FILE");
+  app.add_option("--state-dir", options.state_dir,
+                 "directory (0700) for the last good rules, so that a broken rule survives a restart")
+      ->type_name("DIR");
   app.add_option("--domain", options.domain, "DNS suffix of the mesh")->capture_default_str()->type_name("NAME");
   app.add_option("--socket-mode", mode, "permissions of unix sockets, octal")->capture_default_str()->type_name("MODE");
   app.add_flag("--allow-plaintext", options.allow_plaintext, "serve plain text on addresses other than loopback too");

@@ -26,6 +26,7 @@ struct Options {
   std::vector<Listen> debug_listens;
   bool debug_by_default = false;  ///< nobody asked for debug_listens: if it cannot be, a warning is enough
   std::string mesh_config;
+  std::string state_dir;  ///< "": the last good rules are not kept
   std::string domain = "cluster.local";
   mode_t socket_mode = 0660;
   bool allow_plaintext = false;

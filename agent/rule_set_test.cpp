@@ -96,3 +96,83 @@ TEST_CASE("the mesh configuration changes live and keeps its last good form") {
   CHECK(mended.gone.size() == 1);
   CHECK(rules.settings().config.outbound == Policy::allow_any);
 }
+
+TEST_CASE("after a restart, a broken object has the last good form that was kept; what is gone stays gone") {
+  RuleSet before("cluster.local");
+  update(before, texts({{"s.yaml", kService},
+                        {"r.yaml", rule("1s")},
+                        {"gone.yaml", "apiVersion: v1\nkind: Service\nmetadata: {name: old}\nspec: {}\n"}}));
+  update(before, texts({{"s.yaml", kService}, {"r.yaml", rule("soon")}}));
+  // Kept while it was broken already: the text that counts is the one before.
+  const auto kept = decode(encode(before.last_good()));
+  REQUIRE(kept);
+
+  for (const char* broken : {"soon", "["}) {
+    CAPTURE(broken);
+    RuleSet after("cluster.local");
+    after.restore(*kept, false);
+    auto change = update(after, texts({{"s.yaml", kService}, {"r.yaml", rule(broken)}}));
+    CHECK(change.effective);
+    CHECK(change.appeared.size() == 1);
+    CHECK(after.store()->services().size() == 1);
+    REQUIRE(after.store()->virtual_services().size() == 1);
+    CHECK(timeout_of(after) == Nanoseconds(std::chrono::seconds(1)));
+    // And it is kept for the next restart too.
+    RuleSet again("cluster.local");
+    again.restore(after.last_good(), false);
+    update(again, texts({{"s.yaml", kService}, {"r.yaml", rule(broken)}}));
+    CHECK(timeout_of(again) == Nanoseconds(std::chrono::seconds(1)));
+  }
+
+  RuleSet mended("cluster.local");
+  mended.restore(*kept, false);
+  update(mended, texts({{"s.yaml", kService}, {"r.yaml", rule("3s")}}));
+  CHECK(timeout_of(mended) == Nanoseconds(std::chrono::seconds(3)));
+
+  RuleSet emptied("cluster.local");
+  emptied.restore(*kept, false);
+  CHECK(update(emptied, texts({})).effective);
+  CHECK(emptied.store()->objects().empty());
+}
+
+TEST_CASE("two objects of one file that broke one after the other are kept from two texts of it") {
+  const std::string other = "---\n" + [] {
+    std::string text = rule("5s");
+    return text.replace(text.find("name: reviews,"), 14, "name: others,")
+        .replace(text.find("hosts: [reviews]"), 16, "hosts: [others]");
+  }();
+  RuleSet rules("cluster.local");
+  update(rules, texts({{"s.yaml", kService}, {"r.yaml", rule("1s") + other}}));
+  update(rules, texts({{"s.yaml", kService}, {"r.yaml", rule("soon") + other}}));
+  std::string second = other;
+  second.replace(second.find("5s"), 2, "6s");
+  update(rules, texts({{"s.yaml", kService}, {"r.yaml", rule("soon") + second}}));
+  const std::string broken =
+      rule("soon") + "---\nkind: VirtualService\napiVersion: networking.istio.io/v1\nmetadata: {name: others}\n";
+  update(rules, texts({{"s.yaml", kService}, {"r.yaml", broken}}));
+  const LastGood good = rules.last_good();
+  CHECK(good.sources.size() == 3);
+
+  RuleSet after("cluster.local");
+  after.restore(good, false);
+  update(after, texts({{"s.yaml", kService}, {"r.yaml", broken}}));
+  REQUIRE(after.store()->virtual_services().size() == 2);
+  CHECK(after.store()->virtual_services()[0]->http.at(0).timeout == Nanoseconds(std::chrono::seconds(6)));
+  CHECK(after.store()->virtual_services()[1]->http.at(0).timeout == Nanoseconds(std::chrono::seconds(1)));
+}
+
+TEST_CASE("after a restart, a mesh configuration that cannot be read has its last good form, if one is still asked for") {
+  using Policy = mesh::MeshConfig::OutboundPolicy;
+  RuleSet before("cluster.local");
+  before.update(texts({}), "mesh.yaml", Result<std::string>("outboundTrafficPolicy: {mode: REGISTRY_ONLY}\n"));
+  before.update(texts({}), "mesh.yaml", Result<std::string>("outboundTrafficPolicy: {mode: MAYBE}\n"));
+  const LastGood good = before.last_good();
+  RuleSet after("cluster.local");
+  after.restore(good, true);
+  after.update(texts({}), "mesh.yaml", Result<std::string>(fail(ErrorCode::io, "cannot read mesh.yaml: Permission denied")));
+  CHECK(after.settings().config.outbound == Policy::registry_only);
+  RuleSet without("cluster.local");
+  without.restore(good, false);
+  update(without, texts({}));
+  CHECK(without.settings().config.outbound == Policy::allow_any);
+}

@@ -20,6 +20,7 @@ namespace weir::proxy {
 namespace {
 
 constexpr auto kSaveDelay = std::chrono::milliseconds(500);  // a burst of changes is one write
+constexpr auto kSaveRetry = std::chrono::seconds(5);         // a disk may get room again
 constexpr auto kDrainCheck = std::chrono::milliseconds(20);
 
 void log_problem(Problem problem) {
@@ -201,7 +202,7 @@ void Server::after_ads_event() {
   for (Problem& note : ads_->take_notes()) log_problem(std::move(note));
   for (Problem& warning : store_.take_new_warnings()) log_problem(std::move(warning));
   if (!serving_ && is_configured()) publish(store_.config());
-  if (serving_ == store_.config() && state_dir_ && !state_dirty_ && ads_->is_open()) {
+  if (serving_ == store_.config() && !options_.state_dir.empty() && !state_dirty_ && ads_->is_open()) {
     state_dirty_ = true;
     save_timer_.expires_after(kSaveDelay);
   }
@@ -210,10 +211,10 @@ void Server::after_ads_event() {
 void Server::load_state() {
   if (options_.state_dir.empty()) return;
   auto dir = StateDir::open(options_.state_dir);
-  if (!dir) return log::error("{}; the last good configuration is not kept", dir.error().to_text());
+  if (!dir) return save_failed(dir.error());
   state_dir_ = std::move(*dir);
   auto stored = state_dir_->load(identity_.node_id);
-  if (!stored) return log::warn("last good configuration ignored: {}", stored.error().to_text());
+  if (!stored) return log::warn("last good configuration ignored, waiting for the agent's: {}", stored.error().to_text());
   if (!*stored) return;
   const std::size_t taken = ads_->load(**stored, io::Clock::now());
   log::info("last good configuration loaded from {}: {} resources", state_dir_->file(), taken);
@@ -222,10 +223,29 @@ void Server::load_state() {
 
 void Server::save_state() {
   state_dirty_ = false;
-  if (!state_dir_ || !ads_) return;
+  if (options_.state_dir.empty() || !ads_) return;
+  if (!state_dir_) {
+    auto dir = StateDir::open(options_.state_dir);
+    if (!dir) return save_failed(dir.error());
+    state_dir_ = std::move(*dir);
+  }
   xds::StoredSet set = ads_->stored();
   set.node_id = identity_.node_id;
-  if (auto saved = state_dir_->save(set); !saved) log::error("last good configuration not saved: {}", saved.error().to_text());
+  if (auto saved = state_dir_->save(set); !saved) return save_failed(saved.error());
+  if (!save_failure_.empty()) log::info("last good configuration saved again in {}", state_dir_->file());
+  save_failure_.clear();
+}
+
+/// Said once for each reason, tried again until it works.
+void Server::save_failed(const Error& error) {
+  if (const std::string why = error.to_text(); why != save_failure_) {
+    log::error(
+        "last good configuration not saved: {}; what serves is not touched, but a restart while the agent is away would find {}",
+        why, state_dir_ ? "the one saved before" : "none");
+    save_failure_ = why;
+  }
+  state_dirty_ = true;
+  save_timer_.expires_after(kSaveRetry);
 }
 
 void Server::on_signal(int signal) {

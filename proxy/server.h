@@ -47,6 +47,7 @@ class Server {
   void after_ads_event();
   void load_state();
   void save_state();
+  void save_failed(const Error& error);
   bool is_configured() const;
   void on_signal(int signal);
   void begin_drain(const std::string& why, std::chrono::milliseconds least, bool then_leave);
@@ -83,6 +84,7 @@ class Server {
   std::shared_ptr<const AccessLogTable> logs_;
   std::shared_ptr<const routing::ListenerTable> logged_listeners_;  // that logs_ is made of
   bool state_dirty_ = false;
+  std::string save_failure_;  // why the last save failed
   std::optional<Drain> drain_;
   bool draining_ = false, leaving_ = false;
   int exit_code_ = 0;

@@ -1,83 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proxy/state_dir.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include "base/scope_exit.h"
-#include "base/unique_fd.h"
-
 namespace weir::proxy {
 
 namespace {
 
-constexpr std::size_t kMaxFile = 512U << 20;
-
-Result<std::string> read_all(FdRef fd, const std::string& path) {
-  std::string bytes;
-  char buffer[64 * 1024];
-  while (true) {
-    const ssize_t got = ::read(fd.get(), buffer, sizeof buffer);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return fail_errno(errno, "reading {}", path);
-    if (got == 0) return bytes;
-    bytes.append(buffer, static_cast<std::size_t>(got));
-    if (bytes.size() > kMaxFile) return fail(ErrorCode::environment, "{} has more than {} bytes", path, kMaxFile);
-  }
-}
-
-Result<> write_all(FdRef fd, std::string_view bytes, const std::string& path) {
-  while (!bytes.empty()) {
-    const ssize_t put = ::write(fd.get(), bytes.data(), bytes.size());
-    if (put < 0 && errno == EINTR) continue;
-    if (put < 0) return fail_errno(errno, "writing {}", path);
-    bytes.remove_prefix(static_cast<std::size_t>(put));
-  }
-  return {};
-}
+constexpr std::string_view kFile = "last-good.xds";
 
 }  // namespace
 
 Result<StateDir> StateDir::open(std::string path) {
-  while (path.size() > 1 && path.back() == '/') path.pop_back();
-  if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) return fail_errno(errno, "making the state directory {}", path);
-  struct stat info {};
-  if (::lstat(path.c_str(), &info) != 0) return fail_errno(errno, "state directory {}", path);
-  if (!S_ISDIR(info.st_mode)) return fail(ErrorCode::environment, "state directory {}: is no directory", path);
-  if (info.st_uid != ::geteuid())
-    return fail(ErrorCode::environment, "state directory {} belongs to uid {}, the proxy is uid {}; chown it", path, info.st_uid,
-                ::geteuid());
-  if ((info.st_mode & 0077) != 0)
-    return fail(ErrorCode::environment, "state directory {} has mode {:04o}, others may enter it; chmod 0700 {}", path,
-                info.st_mode & 07777, path);
-  return StateDir(std::move(path));
+  auto dir = kernel::StateDir::open(std::move(path));
+  if (!dir) return pass(dir.error());
+  return StateDir(std::move(*dir));
 }
 
+std::string StateDir::file() const { return dir_.file(kFile); }
+
 Result<std::optional<xds::StoredSet>> StateDir::load(const std::string& node_id) const {
-  const std::string path = file();
-  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-  if (!fd && errno == ENOENT) return std::nullopt;
-  if (!fd) return fail_errno(errno, "opening {}", path);
-  auto bytes = read_all(fd.ref(), path);
+  auto bytes = dir_.load(kFile);
   if (!bytes) return pass(bytes.error());
-  auto set = xds::decode(*bytes);
-  if (!set) return pass(set.error(), path);
-  if (set->node_id != node_id) return fail(ErrorCode::environment, "{} is of node {}, this is {}", path, set->node_id, node_id);
+  if (!*bytes) return std::nullopt;
+  auto set = xds::decode(**bytes);
+  if (!set) return pass(set.error(), file());
+  if (set->node_id != node_id) return fail(ErrorCode::environment, "{} is of node {}, this is {}", file(), set->node_id, node_id);
   return std::optional(std::move(*set));
 }
 
-Result<> StateDir::save(const xds::StoredSet& set) const {
-  const std::string path = file();
-  const std::string temporary = path + ".new";
-  UniqueFd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!fd) return fail_errno(errno, "making {}", temporary);
-  ScopeExit remove([&] { ::unlink(temporary.c_str()); });
-  if (auto written = write_all(fd.ref(), xds::encode(set), temporary); !written) return written;
-  if (::fsync(fd.get()) != 0) return fail_errno(errno, "fsync {}", temporary);
-  if (::rename(temporary.c_str(), path.c_str()) != 0) return fail_errno(errno, "renaming {} to {}", temporary, path);
-  remove.release();
-  return {};
-}
+Result<> StateDir::save(const xds::StoredSet& set) const { return dir_.save(kFile, xds::encode(set)); }
 
 }  // namespace weir::proxy
