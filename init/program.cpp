@@ -124,22 +124,7 @@ class Program {
     const Question& question = line_.question;
     auto own = question.sandbox_addresses.empty() ? world_.sandbox_addresses() : question.sandbox_addresses;
     if (!own) return pass(own.error(), "asking for this network namespace's addresses");
-    const bool is_own = std::find(own->begin(), own->end(), question.to.ip) != own->end();
-    const bool stays = is_own || question.to.ip.is_loopback() || question.to.ip.is_unspecified();
-    capture::Packet packet{.from_outside = question.from_outside,
-                           .interface = question.interface,
-                           .is_tcp = !question.is_udp,
-                           .source = IpAddr::any(question.to.ip.family()),
-                           .destination = question.to.ip,
-                           .port = question.to.port,
-                           .uid = question.uid,
-                           .gid = question.gid,
-                           // What comes from outside is for the sandbox, unless its addresses say otherwise.
-                           .to_this_sandbox = stays || (question.from_outside && own->empty()),
-                           .gate_is_closed = question.gate_is_closed};
-    if (question.to.ip.is_unspecified()) packet.destination = IpAddr::loopback(question.to.ip.family());  // as connect(2) does
-    if (packet.interface.empty()) packet.interface = stays && !question.from_outside ? "lo" : "eth0";
-    if (question.source) packet.source = *question.source;
+    const capture::Packet packet = packet_of(question, *own);
     const CapturePlan made = plan();
     print_judgement(packet, capture::judge(made, packet));
     return {};
@@ -178,6 +163,26 @@ class Program {
 
 Printed run(const std::vector<std::string>& arguments, const World& world) {
   return Program(parse_command_line(arguments, world.environment, world.accounts), world).run();
+}
+
+capture::Packet packet_of(const Question& question, const std::vector<IpAddr>& own) {
+  const bool is_own = std::find(own.begin(), own.end(), question.to.ip) != own.end();
+  const bool stays = is_own || question.to.ip.is_loopback() || question.to.ip.is_unspecified();
+  capture::Packet packet{.from_outside = question.from_outside,
+                         .interface = question.interface,
+                         .is_tcp = !question.is_udp,
+                         .source = IpAddr::any(question.to.ip.family()),
+                         .destination = question.to.ip,
+                         .port = question.to.port,
+                         .uid = question.uid,
+                         .gid = question.gid,
+                         // What comes from outside is for the sandbox, unless its addresses say otherwise.
+                         .to_this_sandbox = stays || (question.from_outside && own.empty()),
+                         .gate_is_closed = question.gate_is_closed};
+  if (question.to.ip.is_unspecified()) packet.destination = IpAddr::loopback(question.to.ip.family());  // as connect(2) does
+  if (packet.interface.empty()) packet.interface = stays && !question.from_outside ? "lo" : "eth0";
+  if (question.source) packet.source = *question.source;
+  return packet;
 }
 
 }  // namespace weir::init

@@ -11,6 +11,7 @@
 #include "base/ip.h"
 #include "capture/options.h"
 #include "capture/redirector.h"
+#include "init/command_line.h"
 #include "init/enrolment.h"
 
 namespace weir::init {
@@ -29,5 +30,12 @@ struct Printed {
 
 /// `arguments` without the program's name.
 Printed run(const std::vector<std::string>& arguments, const World& world);
+
+/// weir-init as it is: the environment and the network namespace of the calling thread, its output printed; the exit code. For
+/// weir-init's main and for `weirctl capture`.
+int run_here(const std::vector<std::string>& arguments);
+
+/// The packet that `explain` judges. `own`: the sandbox's addresses.
+capture::Packet packet_of(const Question& question, const std::vector<IpAddr>& own);
 
 }  // namespace weir::init

@@ -1,51 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proxy/http_headers.h"
 
-#include <array>
-
-#include "base/text.h"
-
 namespace weir::proxy {
-
-namespace {
-
-bool is_private_to_proxies(std::string_view name) {
-  constexpr std::string_view kPrefix = "x-envoy-";
-  if (name.size() <= kPrefix.size() || (name[0] | 0x20) != 'x' || name[1] != '-' ||
-      !equals_ignore_case(name.substr(0, kPrefix.size()), kPrefix))
-    return false;
-  // Envoy's cleanInternalHeaders, and the count that we write ourselves.
-  constexpr std::array<std::string_view, 16> kNames = {"retriable-status-codes",
-                                                       "retriable-header-names",
-                                                       "retry-on",
-                                                       "retry-grpc-on",
-                                                       "max-retries",
-                                                       "upstream-alt-stat-name",
-                                                       "upstream-rq-timeout-ms",
-                                                       "upstream-rq-per-try-timeout-ms",
-                                                       "upstream-rq-timeout-alt-response",
-                                                       "expected-rq-timeout-ms",
-                                                       "force-trace",
-                                                       "ip-tags",
-                                                       "original-url",
-                                                       "hedge-on-per-try-timeout",
-                                                       "attempt-count",
-                                                       "original-dst-host"};
-  name.remove_prefix(kPrefix.size());
-  for (std::string_view other : kNames)
-    if (equals_ignore_case(name, other)) return true;
-  return false;
-}
-
-}  // namespace
-
-void clean_request(http::HeaderMap& headers, bool keep_upgrade, bool drop_client_cert) {
-  http::remove_hop_by_hop(headers, keep_upgrade);
-  headers.filter([&](const http::Field& field) {
-    if (drop_client_cert && field.name.size() == 23 && equals_ignore_case(field.name, "x-forwarded-client-cert")) return false;
-    return !is_private_to_proxies(field.name);
-  });
-}
 
 void append_uuid(std::string& out, Random& random) {
   std::uint64_t high = (random.next() & ~0xF000ULL) | 0x4000ULL;                        // version 4

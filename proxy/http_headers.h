@@ -7,15 +7,14 @@
 #include <string>
 #include <string_view>
 
+#include "http/clean_request.h"
 #include "http/h1.h"
 #include "proxy/context.h"
 #include "routing/route_table.h"
 
 namespace weir::proxy {
 
-/// Drops hop-by-hop fields and what only a proxy may say to a proxy (x-envoy-max-retries …): the application is not trusted with
-/// it. `keep_upgrade`: the request is an upgrade that is let through.
-void clean_request(http::HeaderMap& headers, bool keep_upgrade, bool drop_client_cert);
+using http::clean_request;
 
 /// "6f1c…": a random UUID (RFC 9562, version 4) of 36 characters.
 void append_uuid(std::string& out, Random& random);

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include <fmt/format.h>
+
 #include "base/text.h"
 
 namespace weir::routing {
@@ -95,6 +97,58 @@ const FilterChain* match_chain(const Listener& listener, const Connection& conne
     if (is_in(chain, connection, best, std::size(kSteps))) return &chain;
   }
   return otherwise;
+}
+
+namespace {
+
+std::string texts(const std::vector<Cidr>& prefixes) {
+  std::vector<std::string> all;
+  for (const Cidr& prefix : prefixes) all.push_back(prefix.to_text());
+  return join(all, ", ");
+}
+
+std::string quoted_or_none(std::string_view text) { return text.empty() ? "not known" : '"' + printable(text) + '"'; }
+
+/// What step `step` saw and wanted.
+std::string why_not(const ChainMatch& match, const Connection& connection, std::size_t step) {
+  switch (step) {
+    case 0: return fmt::format("port is {}, wanted {}", connection.destination.port, match.destination_port.value_or(0));
+    case 1: return fmt::format("address is {}, wanted {}", connection.destination.ip.to_text(), texts(match.prefixes));
+    case 2:
+      return fmt::format("server name is {}, wanted {}", quoted_or_none(connection.server_name), join(match.server_names, ", "));
+    case 3: return fmt::format("transport is {}, wanted {}", connection.transport, match.transport_protocol);
+    case 4:
+      return fmt::format("application protocol is {}, wanted {}", quoted_or_none(connection.application),
+                         join(match.application_protocols, ", "));
+    default: return fmt::format("source is {}, wanted {}", connection.source.ip.to_text(), texts(match.source_prefixes));
+  }
+}
+
+constexpr std::string_view kStepNames[] = {"destination port",   "destination address",  "server name",
+                                           "transport protocol", "application protocol", "source address"};
+
+}  // namespace
+
+std::vector<PassedChain> explain_chains(const Listener& listener, const Connection& connection) {
+  const FilterChain* chosen = match_chain(listener, connection);
+  int best[std::size(kSteps)] = {};
+  for (std::size_t step = 0; step < std::size(kSteps); ++step) {
+    best[step] = best_fit(listener, connection, best, step);
+    if (best[step] < 0) break;
+  }
+  std::vector<PassedChain> passed;
+  for (const FilterChain& chain : listener.chains) {
+    if (&chain == chosen) continue;
+    std::string why = "an equal chain stands before it";
+    for (std::size_t step = 0; step < std::size(kSteps); ++step) {
+      const int fit = kSteps[step](chain.match, connection);
+      if (fit >= 0 && fit == best[step]) continue;
+      why = fit < 0 ? why_not(chain.match, connection, step) : fmt::format("another chain fits better by {}", kStepNames[step]);
+      break;
+    }
+    passed.push_back({&chain, std::move(why)});
+  }
+  return passed;
 }
 
 bool needs_detection(const Listener& listener, const SocketAddr& destination) {

@@ -118,6 +118,14 @@ Result<std::shared_ptr<const Listener>> compile_listener(const envoy::config::li
 /// Null if no chain matches (then the default chain, if any, was returned already).
 const FilterChain* match_chain(const Listener& listener, const Connection& connection);
 
+/// A chain that did not take a connection: another chain of the listener did, or none.
+struct PassedChain {
+  const FilterChain* chain = nullptr;
+  std::string why;  ///< "port is 9080, wanted 15001"
+};
+/// Every chain that match_chain() does not choose, in order, each with the first condition that ruled it out.
+std::vector<PassedChain> explain_chains(const Listener& listener, const Connection& connection);
+
 /// True if some chain of the listener can only be told apart by the first bytes of the client (so it is worth to wait for them).
 bool needs_detection(const Listener& listener, const SocketAddr& destination);
 

@@ -163,6 +163,24 @@ TEST_CASE("what no chain fits goes to the default chain, if there is one") {
   CHECK(chosen(*l, to("1.1.1.1:1", "http/1.1")) == "http");
 }
 
+TEST_CASE("every chain that does not take a connection is named with the first reason") {
+  auto l = listener(kAt + chain("port", "destination_port { value: 15001 }") +
+                    chain("net", "prefix_ranges { address_prefix: '10.0.0.0' prefix_len { value: 8 } }") +
+                    chain("http", "application_protocols: 'http/1.1' application_protocols: 'h2c'") + chain("rest", "") +
+                    chain("sni", "server_names: 'a.test'"));
+  auto told = [&](const Connection& connection) {
+    std::string text;
+    for (const PassedChain& passed : explain_chains(*l, connection)) text += passed.chain->name + ": " + passed.why + "\n";
+    return text;
+  };
+  CHECK(told(to("1.1.1.1:80")) ==
+        "port: port is 80, wanted 15001\nnet: address is 1.1.1.1, wanted 10.0.0.0/8\n"
+        "http: application protocol is not known, wanted http/1.1, h2c\nsni: server name is not known, wanted a.test\n");
+  CHECK(told(to("10.1.1.1:80", "http/1.1")) ==
+        "port: port is 80, wanted 15001\nhttp: another chain fits better by destination address\n"
+        "rest: another chain fits better by destination address\nsni: another chain fits better by destination address\n");
+}
+
 TEST_CASE("Istio's inbound listener: its own port is a black hole, declared ports their own chains, the rest passes") {
   auto l = listener(
       "address { socket_address { address: '0.0.0.0' port_value: 15006 } } traffic_direction: INBOUND listener_filters_timeout "

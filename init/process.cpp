@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// The world that weir-init lives in.
+#include <cstdio>
+#include <unistd.h>
+
+#include "init/program.h"
+#include "kernel/accounts.h"
+#include "kernel/address.h"
+#include "kernel/netlink.h"
+
+namespace weir::init {
+
+namespace {
+
+std::map<std::string, std::string> environment() {
+  std::map<std::string, std::string> found;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const std::string text = *entry;
+    if (auto equals = text.find('='); equals != std::string::npos) found.emplace(text.substr(0, equals), text.substr(equals + 1));
+  }
+  return found;
+}
+
+Result<std::vector<IpAddr>> sandbox_addresses() {
+  auto netlink = kernel::open_netlink();
+  std::vector<IpAddr> found;
+  for (Family family : kBothFamilies) {
+    auto addresses = kernel::addresses(*netlink, family);
+    if (!addresses) return pass(addresses.error());
+    for (const auto& address : *addresses) found.push_back(address.address);
+  }
+  return found;
+}
+
+}  // namespace
+
+int run_here(const std::vector<std::string>& arguments) {
+  World world;
+  world.environment = environment();
+  world.accounts.uid_of = [](std::string_view name) { return kernel::uid_of(name); };
+  world.accounts.gid_of = [](std::string_view name) { return kernel::gid_of(name); };
+  world.make_backend = backends().front().make;
+  world.sandbox_addresses = sandbox_addresses;
+  const Printed printed = run(arguments, world);
+  std::fputs(printed.out.c_str(), stdout);
+  std::fputs(printed.err.c_str(), stderr);
+  return printed.exit_code;
+}
+
+}  // namespace weir::init
