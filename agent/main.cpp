@@ -42,9 +42,7 @@ class Agent {
     log::info("{} objects in {}; ignored: {}", rules_.store()->objects().size(), options_.rules, ignored_text());
     std::vector<std::string> files;
     if (!options_.mesh_config.empty()) files.push_back(options_.mesh_config);
-    auto watch = RuleWatch::create(executor_, options_.rules, files, kCoalesce, [this] {
-      if (auto loaded = reload(); !loaded) log::error("{}; the last good rules stay", loaded.error().to_text());
-    });
+    auto watch = RuleWatch::create(executor_, options_.rules, files, kCoalesce, [this] { reload_or_tell(); });
     if (!watch) return pass(watch.error());
     watch_ = std::move(*watch);
     // Read once more: what changed between the first reading and the watch would be missed otherwise.
@@ -86,6 +84,13 @@ class Agent {
     log::debug("rules read in {:.1f} ms, published in {:.1f} ms", Milliseconds(understood - began).count(),
                Milliseconds(io::Clock::now() - understood).count());
     return {};
+  }
+
+  void reload_or_tell() {
+    auto loaded = reload();
+    if (!loaded && !is_blind_) log::error("{}; the last good rules stay", loaded.error().to_text());
+    if (loaded && is_blind_) log::info("the rules directory {} is there again", options_.rules);
+    is_blind_ = !loaded;
   }
 
   /// What was in force when the last agent ran. Nothing that goes wrong here hinders serving.
@@ -172,10 +177,7 @@ class Agent {
   }
 
   void on_signal(int signal) {
-    if (signal == SIGHUP) {
-      if (auto loaded = reload(); !loaded) log::error("{}; the last good rules stay", loaded.error().to_text());
-      return;
-    }
+    if (signal == SIGHUP) return reload_or_tell();
     if (leave_.armed()) return executor_.stop();
     log::info("leaving; proxies keep their last good configuration");
     service_.drain();
@@ -196,6 +198,7 @@ class Agent {
   RuleSet rules_;
   RuleTexts texts_;
   int torn_reads_ = 0;
+  bool is_blind_ = false;  // the directory could not be read
   AdsService service_;
   DebugService debug_;
   std::unique_ptr<RuleWatch> watch_;

@@ -18,6 +18,7 @@ using envoy::service::discovery::v3::DiscoveryResponse;
 constexpr int kInvalidArgument = 3;
 constexpr Milliseconds kFirstFetchTimeout{15'000};  // Envoy's default for a first answer
 constexpr Milliseconds kHealthyStream{5'000};       // a stream that lived so long was no failed attempt
+constexpr int kShortStreamFailures = 2;             // what one that lived shorter, but brought something, counts at most
 
 struct Item {
   std::shared_ptr<const Accepted> active, warming;
@@ -353,7 +354,8 @@ Result<> AdsClient::on_message(std::string_view message, TimePoint now) {
 
 void AdsClient::on_closed(TimePoint now) {
   Impl& self = *impl_;
-  bool healthy = self.open && self.brought_something && now - self.opened_at >= kHealthyStream;
+  const bool brought = self.open && self.brought_something;
+  const bool healthy = brought && now - self.opened_at >= kHealthyStream;
   self.open = false;
   self.pending.clear();
   self.listeners_at.reset();
@@ -362,6 +364,8 @@ void AdsClient::on_closed(TimePoint now) {
     self.retry_at = now;
     return;
   }
+  // A server that answers but comes and goes is not kept waiting for long, nor is it overrun.
+  if (brought) self.failures = std::min(self.failures, kShortStreamFailures);
   Milliseconds step = self.options.max_backoff;
   if (self.failures < 16) step = std::min(step, self.options.first_backoff * (1 << self.failures));
   ++self.failures;

@@ -334,6 +334,14 @@ TEST_CASE("reconnects back off from 500 ms to 30 s, the upper half of each step 
     CHECK(delay() == 0);
     CHECK(delay() == 375);
   }
+  SUBCASE("a stream that brought something and ended soon waits for 2 s at most") {
+    world.open();
+    auto a = cluster("a");
+    world.receive(CDS, "1", "n1", {&a});
+    CHECK(delay() == 1500);
+    world.open();
+    CHECK(delay() == 3000);
+  }
 }
 
 TEST_CASE("a server without clusters does not keep the listeners back for ever") {
