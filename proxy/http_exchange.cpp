@@ -35,7 +35,7 @@ void HttpExchange::clear() {
 
   response.clear();
   response_body = {};
-  response_resume = 0;
+  response_resume = interim_bytes = 0;
   plan = {};
   response_started = response_complete = upstream_byte_seen = is_local = false;
   reply_headers.clear();

@@ -22,7 +22,7 @@ struct HttpExchange {
   http::RequestHead request;
   http::BodyReader request_body;
   bool request_complete = false;  ///< all of it was received
-  bool is_upgrade = false;        ///< an upgrade or CONNECT that is let through
+  bool is_upgrade = false;        ///< an upgrade that is let through
   bool is_grpc = false;
   std::string_view path;  ///< normalised, then rewritten
   std::string normal_path, rewritten_path, authority, request_id;
@@ -54,6 +54,7 @@ struct HttpExchange {
   http::ResponseHead response;
   http::BodyReader response_body;
   std::size_t response_resume = 0;
+  std::size_t interim_bytes = 0;  ///< of 1xx heads so far
   ResponsePlan plan;
   bool response_started = false;   ///< its head is on its way to the client
   bool response_complete = false;  ///< all of it was taken from the upstream, or it is our own

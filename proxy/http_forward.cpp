@@ -130,7 +130,10 @@ bool HttpSession::take_response_head() {
       in.pin(result.consumed);
       return true;
     }
-    if (status == 101) {  // nobody asked for it
+    // A 101 that nobody asked for; or 1xx without an end, which together may be as large as one head.
+    ex_.interim_bytes += result.consumed;
+    if (status == 101 || ex_.interim_bytes > http::Limits{}.head_bytes) {
+      ex_.cluster->stats->upstream_cx_protocol_error.add();
       attempt_failed(Failure::protocol, "");
       return false;
     }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // HTTP/1 through the proxy: what goes upstream, what comes back, byte for byte.
+#include "proxy/buffer.h"
 #include "proxy/data_testing.h"
 
 using namespace weir;
@@ -222,6 +223,51 @@ TEST_CASE("an upgrade that no rule allows is refused") {
   Peer client = lab.dial();
   client.send("GET / HTTP/1.1\r\nHost: a\r\nUpgrade: spdy\r\nConnection: Upgrade\r\n\r\n");
   CHECK(client.head().starts_with("HTTP/1.1 403 Forbidden\r\n"));
+}
+
+TEST_CASE("CONNECT is refused, and what follows it is no request") {
+  Upstream upstream;
+  Lab lab(to(upstream));
+  Peer client = lab.dial();
+  client.send("CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n");
+  CHECK(client.head().starts_with("HTTP/1.1 403 Forbidden\r\n"));
+  CHECK(client.rest() == "<eof>");
+  CHECK(lab.next_record() == "CONNECT 403 - upgrade_failed in=0 out=0 cluster=- rule=\"-\"");
+  CHECK(!upstream.has_caller());
+}
+
+TEST_CASE("1xx answers without an end are a protocol error") {
+  Upstream upstream;
+  Lab lab(to(upstream));
+  Peer client = lab.dial();
+  client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+  Peer server = upstream.accept();
+  server.head();
+  for (int i = 0; i < 4000; ++i) server.send("HTTP/1.1 102 Processing\r\n\r\n");
+  CHECK(client.head().starts_with("HTTP/1.1 502 Bad Gateway\r\n"));
+  CHECK(lab.next_record().starts_with("GET 502 UPE upstream_reset_before_response_started{protocol_error} "));
+}
+
+TEST_CASE("bytes behind an answer that fills the buffer are not the next request's answer") {
+  Upstream upstream;
+  Lab lab(to(upstream));
+  std::string answer = "HTTP/1.1 200 OK\r\nContent-Length: 00000\r\n\r\n";
+  std::size_t body = BlockPool::kBlockBytes - answer.size();
+  answer.replace(answer.find("00000"), 5, std::to_string(body));
+  answer += std::string(body, 'x');
+  for (int i = 0; i < 20; ++i) {  // how the kernel cuts it is not ours to say
+    Peer client = lab.dial();
+    client.send("GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    Peer server = upstream.accept();
+    server.head();
+    server.send(answer + "HTTP/1.1 418 Poison\r\nContent-Length: 0\r\n\r\n");
+    CHECK(client.head().starts_with("HTTP/1.1 200 OK\r\n"));
+    CHECK(client.exactly(body) == std::string(body, 'x'));
+    Peer fresh = upstream.accept();
+    fresh.head();
+    fresh.send("HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");
+    CHECK(client.head().starts_with("HTTP/1.1 204 No Content\r\n"));
+  }
 }
 
 TEST_CASE("own answers have Envoy's codes, bodies, flags and details") {

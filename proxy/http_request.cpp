@@ -29,12 +29,14 @@ void HttpSession::on_request() {
   if (prepare_request()) route_request();
 }
 
-/// Upgrades that the chain lets through become tunnels; h2c is answered in HTTP/1.1, as RFC 9110, 7.8 allows.
+/// Upgrades that the chain lets through become tunnels; h2c is answered in HTTP/1.1, as RFC 9110, 7.8 allows. CONNECT is refused:
+/// no route can allow it (connect_matcher is not understood).
 bool HttpSession::accept_upgrade() {
   http::RequestHead& head = ex_.request;
   if (head.method == "CONNECT") {
-    ex_.is_upgrade = ex_.request_complete = true;
-    return true;
+    ex_.request_complete = close_after_ = true;  // what follows are the tunnel's bytes, no request
+    reply({.status = 403, .details = "upgrade_failed"});
+    return false;
   }
   if (head.upgrade.empty() || equals_ignore_case(head.upgrade, "h2c")) return true;
   std::string wanted = to_lower(head.upgrade);
@@ -69,7 +71,7 @@ bool HttpSession::prepare_request() {
   }
   info.path = ex_.path;
   if (!accept_upgrade()) return false;
-  clean_request(headers, ex_.is_upgrade && head.method != "CONNECT", manager_->sanitize_client_cert_header);
+  clean_request(headers, ex_.is_upgrade, manager_->sanitize_client_cert_header);
 
   if (head.expect_continue && !manager_->proxy_100_continue) {
     if (!ex_.request_complete) to_client_.text() += "HTTP/1.1 100 Continue\r\n\r\n";

@@ -110,7 +110,7 @@ void HttpSession::use(std::unique_ptr<UpstreamConnection> connection) {
   ex_.attempt_started = context().executor.now();
   ex_.upstream_byte_seen = ex_.upstream_write_failed = false;
   if (ex_.host->attempt_count) ex_.request.headers.set("x-envoy-attempt-count", std::to_string(ex_.attempts));
-  write_upstream_head(ex_.to_upstream.text(), ex_.request, ex_.request.method == "CONNECT" ? ex_.request.target : ex_.path);
+  write_upstream_head(ex_.to_upstream.text(), ex_.request, ex_.path);
   if (!ex_.replay.empty()) add_request_body(ex_.replay);
   if (ex_.request_complete) {
     end_request_body();

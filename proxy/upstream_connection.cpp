@@ -127,8 +127,13 @@ void UpstreamConnection::give_back(std::unique_ptr<UpstreamConnection> connectio
   EndpointRuntime& endpoint = *connection->endpoint_;
   const Cluster& cluster = endpoint.cluster->config();
   bool spent = cluster.max_requests_per_connection != 0 && connection->served_ >= cluster.max_requests_per_connection;
-  // Bytes that nobody asked for would be taken for the next answer.
-  if (endpoint.removed || spent || !connection->in.empty()) {
+  // Bytes that nobody asked for would be taken for the next answer. A read that filled the buffer may have left some behind.
+  bool in_step = connection->in.empty();
+  if (in_step && connection->socket_->readable()) {
+    in_step = connection->socket_->receive_into(connection->in).would_block;
+    connection->in.release();
+  }
+  if (endpoint.removed || spent || !in_step) {
     endpoint.cluster->stats->upstream_cx_destroy_local.add();
     return;
   }
