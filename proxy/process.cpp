@@ -2,6 +2,7 @@
 #include "proxy/process.h"
 
 #include <linux/capability.h>
+#include <malloc.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -63,6 +64,8 @@ Result<> drop_privileges(bool keep_net_admin) {
   if (::syscall(SYS_capset, &header, data) != 0) return fail_errno(errno, "giving up capabilities");
   return {};
 }
+
+void release_free_memory() { ::malloc_trim(0); }
 
 Result<> send_heartbeat() {
   Result<> v4 = beat(IpAddr::loopback(Family::v4));

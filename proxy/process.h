@@ -19,6 +19,9 @@ Result<std::string> check_user(std::uint32_t uid, bool allow_root);
 /// sets PR_SET_NO_NEW_PRIVS. Call before threads are started: capabilities are per thread.
 Result<> drop_privileges(bool keep_net_admin);
 
+/// Gives free memory back to the kernel: what reading a large configuration took and left. Main thread, after such work.
+void release_free_memory();
+
 /// One UDP datagram to the discard port (9) of 127.0.0.1 and ::1: its owner's uid tells the kernel's start gate that the proxy
 /// stands. A family that the machine lacks is no error; both missing is.
 Result<> send_heartbeat();

@@ -21,6 +21,7 @@ namespace {
 
 constexpr auto kSaveDelay = std::chrono::milliseconds(500);  // a burst of changes is one write
 constexpr auto kSaveRetry = std::chrono::seconds(5);         // a disk may get room again
+constexpr auto kReleaseDelay = std::chrono::seconds(1);      // likewise
 constexpr auto kDrainCheck = std::chrono::milliseconds(20);
 
 void log_problem(Problem problem) {
@@ -56,9 +57,11 @@ Server::Server(Options options, std::optional<Bootstrap> bootstrap, Identity ide
                            for (const auto& worker : workers_) worker->refuse_until_config();
                          }),
       save_timer_(executor_, [this] { save_state(); }),
-      drain_timer_(executor_, [this] { check_drain(); }) {
+      drain_timer_(executor_, [this] { check_drain(); }),
+      release_timer_(executor_, [] { release_free_memory(); }) {
   if (!bootstrap_.message) bootstrap_.message = std::make_shared<envoy::config::bootstrap::v3::Bootstrap>();
   *bootstrap_.message->mutable_node() = *identity_.node;
+  has_static_listeners_ = bootstrap_.message->static_resources().listeners_size() > 0;
 }
 
 Server::~Server() {
@@ -156,18 +159,28 @@ void Server::start_workers(std::vector<std::vector<ListeningSocket>> sockets) {
 Result<> Server::start_configuration() {
   std::optional<AgentTarget> agent = options_.agent ? options_.agent : bootstrap_.agent;
   if (agent) ads_ = std::make_unique<xds::AdsClient>(*identity_.node, xds::AdsClient::Options{}, store_, jitter());
-  std::vector<Problem> problems = store_.set_static(bootstrap_.message->static_resources());
-  if (!problems.empty()) {
-    locate(bootstrap_, problems);
-    return pass(to_error(problems));
-  }
-  for (Problem& warning : store_.take_new_warnings()) log_problem(std::move(warning));
+  if (auto served = serve_static(); !served) return served;
   if (!agent) return {};
   if (!serving_ && options_.config_wait.count() > 0) config_wait_timer_.expires_after(options_.config_wait);
   load_state();
   channel_ = std::make_unique<AdsChannel>(executor_, std::move(*agent), *ads_, AdsChannel::Options{.mark = mark_},
                                           [this] { after_ads_event(); });
   channel_->start();
+  return {};
+}
+
+/// Compiles the bootstrap's own resources. Only their bytes are kept: as messages they are several times as large.
+Result<> Server::serve_static() {
+  std::vector<Problem> problems = store_.set_static(bootstrap_.message->static_resources());
+  if (!problems.empty()) {
+    locate(bootstrap_, problems);
+    return pass(to_error(problems));
+  }
+  for (Problem& warning : store_.take_new_warnings()) log_problem(std::move(warning));
+  bootstrap_bytes_ = bootstrap_.message->SerializeAsString();
+  bootstrap_.message.reset();
+  bootstrap_.lines.clear();
+  release_free_memory();
   return {};
 }
 
@@ -181,8 +194,7 @@ bool Server::is_configured() const { return ads_ ? ads_->is_ready() : true; }
 
 /// Workers get nothing before the first configuration is whole: a listener that is not there yet would be passed through.
 void Server::publish(const std::shared_ptr<const Config>& config) {
-  const bool has_static = bootstrap_.message->static_resources().listeners_size() > 0;
-  if (!serving_ && !has_static && !is_configured()) return;
+  if (!serving_ && !has_static_listeners_ && !is_configured()) return;
   if (!serving_) {
     config_wait_timer_.cancel();
     log::info("serving: {} listeners, {} clusters, {} route tables", config->listeners->all().size(), config->clusters.size(),
@@ -196,6 +208,7 @@ void Server::publish(const std::shared_ptr<const Config>& config) {
   }
   serving_ = config;
   for (const auto& worker : workers_) worker->set_config(config, logs_);
+  if (!release_timer_.armed()) release_timer_.expires_after(kReleaseDelay);
 }
 
 void Server::after_ads_event() {

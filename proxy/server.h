@@ -42,6 +42,7 @@ class Server {
   Result<> listen_both(HttpServer& server, const char* what, const char* flag, Port port, bool loopback_only);
   void start_workers(std::vector<std::vector<ListeningSocket>> sockets);
   Result<> start_configuration();
+  Result<> serve_static();
   void check_listener(const std::shared_ptr<const routing::Listener>& listener, std::vector<Problem>& problems);
   void publish(const std::shared_ptr<const Config>& config);
   void after_ads_event();
@@ -63,7 +64,9 @@ class Server {
   void figures(std::function<void(std::vector<ClusterFigures>)> done);
 
   Options options_;
-  Bootstrap bootstrap_;
+  Bootstrap bootstrap_;          // its message and lines only until they are compiled
+  std::string bootstrap_bytes_;  // the message, for the dump
+  bool has_static_listeners_ = false;
   Identity identity_;
   io::Executor executor_;
   Stats stats_;
@@ -89,7 +92,7 @@ class Server {
   bool draining_ = false, leaving_ = false;
   int exit_code_ = 0;
   io::TimePoint started_;
-  io::Timer config_wait_timer_, save_timer_, drain_timer_;
+  io::Timer config_wait_timer_, save_timer_, drain_timer_, release_timer_;
 };
 
 }  // namespace weir::proxy

@@ -73,8 +73,10 @@ HealthHooks Server::health_hooks() {
 }
 
 Result<std::string> Server::dump(const DumpQuery& query) const {
-  const DumpSource source{*bootstrap_.message,  ads_.get(),       *store_.config(),
-                          store_.unsupported(), io::Clock::now(), std::chrono::system_clock::now()};
+  envoy::config::bootstrap::v3::Bootstrap bootstrap;
+  bootstrap.ParseFromString(bootstrap_bytes_);  // we wrote them
+  const DumpSource source{
+      bootstrap, ads_.get(), *store_.config(), store_.unsupported(), io::Clock::now(), std::chrono::system_clock::now()};
   return config_dump(source, query);
 }
 
