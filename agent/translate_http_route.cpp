@@ -170,12 +170,14 @@ void set_retries(rds::RouteAction& out, const std::optional<mesh::HttpRetry>& fr
   if (from && from->backoff) set(*policy.mutable_retry_back_off()->mutable_base_interval(), *from->backoff);
 }
 
-/// Unset is "no limit" in Istio (0), not Envoy's 15 s. It also bounds what a gRPC caller asks for; istiod still says that with
-/// max_grpc_timeout, which Envoy calls deprecated for every route in its log.
+/// Unset is "no limit" in Istio (0), not Envoy's 15 s; a gRPC caller's own limit then counts. With max_stream_duration Envoy
+/// takes no notice of `timeout`, so that a route has either. (istiod says it with max_grpc_timeout, which Envoy calls deprecated
+/// for every route in its log.)
 void set_timeout(rds::RouteAction& out, Nanoseconds timeout) {
   set(*out.mutable_timeout(), timeout);
+  if (timeout.count() > 0) return;
   out.mutable_max_stream_duration()->mutable_max_stream_duration();
-  set(*out.mutable_max_stream_duration()->mutable_grpc_timeout_header_max(), timeout);
+  out.mutable_max_stream_duration()->mutable_grpc_timeout_header_max();
 }
 
 std::uint32_t grpc_code(const std::string& status) {
