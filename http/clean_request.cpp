@@ -15,8 +15,9 @@ bool is_private_to_proxies(std::string_view name) {
   if (name.size() <= kPrefix.size() || (name[0] | 0x20) != 'x' || name[1] != '-' ||
       !equals_ignore_case(name.substr(0, kPrefix.size()), kPrefix))
     return false;
-  // Envoy's cleanInternalHeaders, and the count that we write ourselves.
-  constexpr std::array<std::string_view, 16> kNames = {"retriable-status-codes",
+  // Envoy's cleanInternalHeaders, the count that we write ourselves, and the name of the operation for a trace, which Envoy too
+  // keeps from the workload.
+  constexpr std::array<std::string_view, 17> kNames = {"retriable-status-codes",
                                                        "retriable-header-names",
                                                        "retry-on",
                                                        "retry-grpc-on",
@@ -31,7 +32,8 @@ bool is_private_to_proxies(std::string_view name) {
                                                        "original-url",
                                                        "hedge-on-per-try-timeout",
                                                        "attempt-count",
-                                                       "original-dst-host"};
+                                                       "original-dst-host",
+                                                       "decorator-operation"};
   name.remove_prefix(kPrefix.size());
   for (std::string_view other : kNames)
     if (equals_ignore_case(name, other)) return true;

@@ -206,11 +206,12 @@ TEST_CASE("details are logged with underscores for blanks") {
         "delayed_connect_error:_Connection_refused a_b");
 }
 
-TEST_CASE("response flags are joined by commas") {
+TEST_CASE("response flags are joined by commas, in the order in which they came") {
   Example example;
-  example.info.flags.add(ResponseFlag::upstream_connect_failure);
-  example.info.flags.add(ResponseFlag::retry_limit);
-  CHECK(text("%RESPONSE_FLAGS%", example) == "URX,UF");
+  for (ResponseFlag flag : {ResponseFlag::delay_injected, ResponseFlag::upstream_connect_failure, ResponseFlag::retry_limit,
+                            ResponseFlag::upstream_connect_failure})
+    example.info.flags.add(flag);
+  CHECK(text("%RESPONSE_FLAGS%", example) == "DI,UF,URX");
 }
 
 TEST_CASE("a client cannot forge a field, a quote or a line of a text log") {

@@ -151,6 +151,8 @@ bool HttpSession::take_response_head() {
 void HttpSession::edit_response() {
   http::HeaderMap& headers = ex_.response.headers;
   http::remove_hop_by_hop(headers, ex_.plan.framing == http::Framing::tunnel);
+  // The other side's proxy names the operation for our trace; the workload has no use for it.
+  if (direction == routing::Direction::outbound) headers.remove("x-envoy-decorator-operation");
   auto now = context().executor.now();
   ex_.info.upstream_service_time = std::chrono::duration_cast<std::chrono::milliseconds>(now - ex_.attempt_started);
   ex_.info.response_duration = std::chrono::duration_cast<std::chrono::milliseconds>(now - ex_.started);

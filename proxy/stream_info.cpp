@@ -2,6 +2,7 @@
 #include "proxy/stream_info.h"
 
 #include <array>
+#include <bit>
 
 namespace weir::proxy {
 
@@ -12,6 +13,9 @@ constexpr std::array<std::string_view, 25> kShortNames = {"DC",  "LH",    "UH", 
                                                           "UO",  "NR",    "DI", "FI", "RL", "UAEX", "SI",  "IH", "DPE",
                                                           "UPE", "UMSDR", "DT", "NC", "OM", "DF",   "DO"};
 
+constexpr int kOrderBits = 5;
+constexpr std::uint64_t kOrderMask = (1U << kOrderBits) - 1;
+
 }  // namespace
 
 std::string_view short_name(ResponseFlag flag) {
@@ -21,14 +25,19 @@ std::string_view short_name(ResponseFlag flag) {
   return "?";
 }
 
+void ResponseFlags::add(ResponseFlag flag) {
+  if (has(flag)) return;
+  auto number = static_cast<std::uint64_t>(std::countr_zero(static_cast<std::uint32_t>(flag))) + 1;
+  int place = std::popcount(bits_) * kOrderBits;
+  if (place <= 64 - kOrderBits) order_ |= number << place;
+  bits_ |= static_cast<std::uint32_t>(flag);
+}
+
 void ResponseFlags::append_to(std::string& out) const {
   if (bits_ == 0) out += '-';
-  bool is_first = true;
-  for (std::size_t bit = 0; bit < kShortNames.size(); ++bit) {
-    if ((bits_ & (1U << bit)) == 0) continue;
-    if (!is_first) out += ',';
-    out += kShortNames[bit];
-    is_first = false;
+  for (std::uint64_t rest = order_; rest != 0; rest >>= kOrderBits) {
+    if (rest != order_) out += ',';
+    out += kShortNames[(rest & kOrderMask) - 1];
   }
 }
 

@@ -47,16 +47,17 @@ std::string_view short_name(ResponseFlag flag);
 
 class ResponseFlags {
  public:
-  void add(ResponseFlag flag) { bits_ |= static_cast<std::uint32_t>(flag); }
+  void add(ResponseFlag flag);
   bool has(ResponseFlag flag) const { return (bits_ & static_cast<std::uint32_t>(flag)) != 0; }
   bool empty() const { return bits_ == 0; }
-  void clear() { bits_ = 0; }
+  void clear() { *this = ResponseFlags(); }
   std::uint32_t bits() const { return bits_; }
-  /// "URX,UF", in the order of the enumeration; "-" if none.
+  /// "URX,UF", in the order in which they were added, as Envoy prints them; "-" if none.
   void append_to(std::string& out) const;
 
  private:
   std::uint32_t bits_ = 0;
+  std::uint64_t order_ = 0;  ///< bit numbers + 1, five bits each, the first added lowest; a stream has far fewer than twelve
 };
 
 /// One per stream, reused: clear() keeps the capacity of the owned strings. Not thread-safe. Views must be valid when the log

@@ -62,7 +62,7 @@ void TcpConnector::look() {
     tried_.push_back(endpoint_);
     connection_.reset();
     if (attempts_ < manager_.max_connect_attempts) return;
-    if (manager_.max_connect_attempts > 1) flags_.add(ResponseFlag::retry_limit);
+    flags_.add(ResponseFlag::retry_limit);  // Envoy says so even where the one attempt was all
     state_ = State::failed;
   }
 }

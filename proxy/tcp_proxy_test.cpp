@@ -96,14 +96,14 @@ TEST_CASE("where nobody answers, the client's connection ends and the record say
   {
     Lab lab(refused);
     CHECK(lab.dial().ended());
-    CHECK(lab.next_record() == "- 0 UF - in=0 out=0 cluster=a rule=\"ServiceEntry default/tcp\"");
+    CHECK(lab.next_record() == "- 0 UF,URX - in=0 out=0 cluster=a rule=\"ServiceEntry default/tcp\"");
   }
   {
     Setup twice = refused;
     twice.edit_tcp = [](routing::TcpManager& tcp) { tcp.max_connect_attempts = 2; };
     Lab lab(twice);
     CHECK(lab.dial().ended());
-    CHECK(lab.next_record().starts_with("- 0 URX,UF "));
+    CHECK(lab.next_record().starts_with("- 0 UF,URX "));
   }
   {
     Lab lab(raw({}));
