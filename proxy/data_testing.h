@@ -30,14 +30,6 @@ namespace weir::proxy::test {
 using namespace std::chrono_literals;
 inline constexpr auto kPatience = 10s;
 
-/// Debian's libprotobuf lays its maps out differently from what its headers say under ThreadSanitizer; tests that parse one crash
-/// there.
-#ifdef __SANITIZE_THREAD__
-inline constexpr bool kNoProtobufMaps = true;
-#else
-inline constexpr bool kNoProtobufMaps = false;
-#endif
-
 /// Waits for `what` to hold; false after the limit.
 template <class What>
 bool eventually(What what) {

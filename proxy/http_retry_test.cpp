@@ -317,8 +317,7 @@ TEST_CASE("a stream that stands still is ended") {
   CHECK(lab.next_record().starts_with("GET 504 SI stream_idle_timeout "));
 }
 
-TEST_CASE("faults: an abort answers without an upstream, a delay comes before it and outside the time limit" *
-          doctest::skip(kNoProtobufMaps)) {
+TEST_CASE("faults: an abort answers without an upstream, a delay comes before it and outside the time limit") {
   Upstream upstream;
   auto fault = [](const std::string& fields) {
     return "typed_per_filter_config { key: 'envoy.filters.http.fault' value { "
@@ -414,7 +413,7 @@ TEST_CASE("an endpoint that is taken away: its idle connections close, what is i
   CHECK(busy_server.rest() == "<eof>");
 }
 
-TEST_CASE("cross-origin: a preflight is answered here, other answers are marked" * doctest::skip(kNoProtobufMaps)) {
+TEST_CASE("cross-origin: a preflight is answered here, other answers are marked") {
   Upstream upstream;
   Lab lab(to(
       upstream, "",
