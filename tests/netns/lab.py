@@ -14,10 +14,12 @@ Call `lab.enter()` first in a program, then use `Lab`.
 """
 import atexit
 import contextlib
+import copy
 import ctypes
 import http.client
 import ipaddress
 import json
+import mmap
 import os
 import pathlib
 import re
@@ -72,20 +74,29 @@ def enter():
 
 def skip(why):
     """Ends the program as skipped; as failed where a skip is not allowed."""
-    if os.environ.get("WEIR_REQUIRE_NETNS"):
-        print(f"cannot run, and WEIR_REQUIRE_NETNS forbids to skip: {why}\n0 passed, 1 failed")
+    forbids = next((name for name in ("WEIR_REQUIRE_NETNS", "CI") if os.environ.get(name)), None)
+    if forbids:
+        print(f"cannot run, and {forbids} forbids to skip: {why}\n0 passed, 1 failed")
         sys.exit(1)
     print(f"skipped: {why}")
     sys.exit(SKIP)
 
 
 def program(name):
-    """Path of one of weir's programs in the build directory (WEIR_BUILD, else build/)."""
+    """Path of one of weir's programs in the build directory: WEIR_BUILD, else build/. Of several (a:b) the first that has it."""
     room = name.removeprefix("weir-")
-    path = pathlib.Path(os.environ.get("WEIR_BUILD", REPO / "build")) / room / name
-    if not path.exists():
-        skip(f"{path} is not built; run scripts/build")
-    return path
+    directories = os.environ.get("WEIR_BUILD", str(REPO / "build")).split(":")
+    for directory in directories:
+        if (path := pathlib.Path(directory) / room / name).exists():
+            return path
+    skip(f"{room}/{name} is not built in {' or '.join(directories)}; run scripts/build")
+
+
+def sanitizer_options(directory):
+    """Environment by which programs with sanitizers report into `directory`, whatever uid they run as and wherever their output goes."""
+    common = f"log_path={directory}/report:exitcode=99"
+    return {"ASAN_OPTIONS": f"{common}:detect_stack_use_after_return=1:strict_string_checks=1", "LSAN_OPTIONS": common,
+            "UBSAN_OPTIONS": f"{common}:print_stacktrace=1:halt_on_error=1", "TSAN_OPTIONS": f"{common}:halt_on_error=0:second_deadlock_stack=1"}
 
 
 def wait_for(condition, limit=10.0, what="a condition"):
@@ -130,7 +141,8 @@ class Space:
 
     def run(self, argv, uid=0, check=False, timeout=60, **options):
         """Runs a program here to its end; text in and out."""
-        done = subprocess.run(self.nsenter() + as_user(uid) + [str(a) for a in argv], capture_output=True, text=True, timeout=timeout, **options)
+        environment = {**os.environ, **self.lab.sanitizers}
+        done = subprocess.run(self.nsenter() + as_user(uid) + [str(a) for a in argv], capture_output=True, text=True, timeout=timeout, env=environment, **options)
         if check and done.returncode != 0:
             raise AssertionError(f"{self.name}: {shlex.join(map(str, argv))}: exit {done.returncode}\n{done.stdout}{done.stderr}")
         return done
@@ -142,11 +154,13 @@ class Space:
         """Starts a program here; its output goes to the lab's log directory. Killed with the lab."""
         out = open(self.lab.logs / log, "ab")
         err = open(self.lab.logs / stderr, "ab") if stderr else subprocess.STDOUT
-        environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1", **(env or {})}
+        environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1",
+                       **self.lab.sanitizers, **(env or {})}
         process = subprocess.Popen(self.nsenter(cwd) + as_user(uid) + [str(a) for a in argv], stdout=out, stderr=err, stdin=stdin, env=environment)
         out.close()
         if stderr:
             err.close()
+        process.program = pathlib.Path(argv[0]).name
         self.lab.processes.append(process)
         return process
 
@@ -278,7 +292,7 @@ class Pod(Space):
     def wait_ready(self, limit=20):
         def ready():
             if self.proxy.poll() is not None:
-                raise AssertionError(f"{self.name}: weir-proxy ended with {self.proxy.returncode}")
+                raise AssertionError(f"{self.name}: the proxy ended with {self.proxy.returncode}")
             return self.admin("/ready").startswith("LIVE")
         wait_for(ready, limit, f"the proxy of {self.name} to be ready")
 
@@ -366,9 +380,10 @@ class Pod(Space):
 
 
 class Lab:
-    """Use as a context manager. `pods` names the Pod objects to build; None builds all."""
+    """Use as a context manager. `pods` names the Pod objects to build; None builds all. `copies` adds Pods that are like another
+    one but for name and address: {name: (like, last number of the address)}."""
 
-    def __init__(self, pods=None, platform=None):
+    def __init__(self, pods=None, platform=None, copies=None):
         if os.environ.get("WEIR_LAB") != "inside":
             raise RuntimeError("call lab.enter() first")
         self.processes, self.pods = [], {}
@@ -377,12 +392,18 @@ class Lab:
         self.logs, self.rules_dir, self.mesh_dir = self.run_dir / "logs", self.run_dir / "rules", self.run_dir / "mesh"
         for directory in (self.logs, self.rules_dir, self.mesh_dir):
             directory.mkdir(parents=True, exist_ok=True)
+        reports = self.run_dir / "sanitizers"
+        reports.mkdir()
+        os.chmod(reports, 0o777)
+        self.sanitizers = sanitizer_options(reports)
         self.agent_socket = self.run_dir / "agent.sock"
         self.mesh_file = self.mesh_dir / "mesh.yaml"
         self.agent = None
         self.objects = []
         for file in sorted((platform or REPO / "samples/bookinfo/platform").glob("*.yaml")):
             self.objects += [thing for thing in yaml.safe_load_all(file.read_text()) if thing]
+        self.copies = [self._copy(name, *of) for name, of in (copies or {}).items()]
+        self.objects += self.copies
         self.platform = platform or REPO / "samples/bookinfo/platform"
         self._make_hosts()
         self.node = Space(self, "node")
@@ -390,7 +411,7 @@ class Lab:
         self.outside = Space(self, "outside")
         self.plug(self.outside, [(OUTSIDE4, 32), (OUTSIDE6, 128)])
         for spec in self.kind("Pod"):
-            if pods is None or spec["metadata"]["name"] in pods:
+            if pods is None or spec["metadata"]["name"] in pods or spec in self.copies:
                 self.pods[spec["metadata"]["name"]] = Pod(self, spec)
         atexit.register(self.close)
 
@@ -412,17 +433,26 @@ class Lab:
         subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "weir-lab", base], check=True)
         (base / "src").mkdir()
         subprocess.run(["mount", "--bind", REPO, base / "src"], check=True)
-        build = pathlib.Path(os.environ.get("WEIR_BUILD", REPO / "build"))
         (base / "bin").mkdir()
-        for name in ("init/weir-init", "agent/weir-agent", "proxy/weir-proxy"):
-            if (build / name).exists():
-                shutil.copy2(build / name, base / "bin")
-                os.chmod(base / "bin" / pathlib.Path(name).name, 0o755)
+        for envoy in REPO.glob("build/venv/lib/python3*/site-packages/envoy/_bin/envoy"):  # see envoy.py; too big to copy
+            (base / "bin/envoy").touch()
+            subprocess.run(["mount", "--bind", envoy, base / "bin/envoy"], check=True)
         return base
 
     def program(self, name):
-        program(name)
-        return self.base / "bin" / name
+        """One of weir's programs, copied to where every uid can run it."""
+        copied = self.base / "bin" / name
+        if not copied.exists():
+            shutil.copy2(program(name), copied)
+            os.chmod(copied, 0o755)
+        return copied
+
+    def _copy(self, name, like, number):
+        pod = copy.deepcopy(next(spec for spec in self.kind("Pod") if spec["metadata"]["name"] == like))
+        pod["metadata"]["name"] = name
+        addresses = [f"10.244.1.{number}", f"fd00:10:244:1::{number:x}"]
+        pod["status"] |= {"podIP": addresses[0], "podIPs": [{"ip": ip} for ip in addresses]}
+        return pod
 
     def kind(self, kind):
         return [thing for thing in self.objects if thing["kind"] == kind]
@@ -560,6 +590,7 @@ class Lab:
         """Makes the rules directory hold the platform's objects, these files of samples/bookinfo/rules, and texts by name
         (name=text gives name.yaml). Waits until every running proxy has them, unless told otherwise."""
         wanted = {file.name: file.read_text() for file in sorted(self.platform.glob("*.yaml"))}
+        wanted |= {"copies.yaml": yaml.safe_dump_all(self.copies)} if self.copies else {}
         wanted |= {name: (REPO / "samples/bookinfo/rules" / name).read_text() for name in files}
         wanted |= {name.replace("_", "-") + ".yaml": text for name, text in texts.items()}
         for path in self.rules_dir.glob("*.yaml"):
@@ -632,6 +663,23 @@ class Lab:
         print("── to look inside while it runs (WEIR_KEEP=1 stops here and waits) ──", *self.look_inside(), sep="\n", file=out, flush=True)
         if os.environ.get("WEIR_KEEP"):
             wait_for_interrupt()
+
+    def sanitized(self):
+        """True if one of weir's programs that this lab has started has a sanitizer in it."""
+        def is_sanitized(path):
+            with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                return any(data.find(word) >= 0 for word in (b"__asan_init", b"__tsan_init"))
+        return any(is_sanitized(path) for path in (self.base / "bin").glob("weir-*"))
+
+    def check_sanitizers(self, limit=30):
+        """Ends weir's programs gently, so that they look for leaks too, and asserts that no sanitizer of any of them has reported."""
+        running = [process for process in self.processes if process.program.startswith("weir-") and process.poll() is None]
+        for process in running:
+            process.terminate()
+        for process in running:
+            process.wait(limit)
+        reports = sorted((self.run_dir / "sanitizers").iterdir())
+        assert not reports, f"{len(reports)} reports; the first:\n{reports[0].read_text(errors='replace')[:8000]}"
 
     def close(self):
         for process in self.processes:
@@ -742,6 +790,9 @@ class Cases:
             print(f"ok      {sentence} ({time.monotonic() - begin:.1f} s)", flush=True)
 
     def finish(self):
+        if self.lab and self.lab.sanitized():
+            with self("weir's programs end, and their sanitizers have nothing to report"):
+                self.lab.check_sanitizers()
         if self.failed and self.lab:
             self.lab.report()
         if self.lab:
