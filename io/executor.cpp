@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 
 #include <boost/asio/executor_work_guard.hpp>
@@ -11,14 +12,20 @@ namespace weir::io {
 
 namespace asio = boost::asio;
 
-Executor::Impl::Impl() : wakeup(context.get_executor()), driver(context.get_executor()), epoch(Clock::now()) {
-  int fd = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+namespace {
+void adopt(Descriptor& into, int fd, const char* what) {
   boost::system::error_code failed;
-  wakeup.assign(fd, failed);
-  if (fd < 0 || failed) {
-    log::error("no eventfd for an event loop: {}; is the limit of open files (ulimit -n) reached?", errno_text(errno));
-    std::abort();  // nothing can work without it, and a constructor has no way to say so
-  }
+  into.assign(fd, failed);
+  if (fd >= 0 && !failed) return;
+  log::error("no {} for an event loop: {}; is the limit of open files (ulimit -n) reached?", what, errno_text(errno));
+  std::abort();  // nothing can work without it, and a constructor has no way to say so
+}
+}  // namespace
+
+Executor::Impl::Impl()
+    : wakeup(context.get_executor()), ready(context.get_executor()), driver(context.get_executor()), epoch(Clock::now()) {
+  adopt(wakeup, ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), "eventfd");
+  adopt(ready, ::epoll_create1(EPOLL_CLOEXEC), "epoll set");
 }
 
 void Executor::Impl::arm_wakeup() {
@@ -63,6 +70,7 @@ Executor::~Executor() = default;
 
 void Executor::run() {
   impl_->arm_wakeup();
+  impl_->arm_ready();
   auto guard = asio::make_work_guard(impl_->context);
   impl_->context.run();
 }

@@ -33,7 +33,7 @@ class ReadyHandler {
 /// reset() the Watch before closing it. After reset() or destruction no call comes any more, even if one was already queued.
 class Watch {
  public:
-  Watch() = default;
+  Watch();
   Watch(Executor& executor, FdRef fd, ReadyHandler& handler);
   Watch(Watch&&) noexcept;
   Watch& operator=(Watch&&) noexcept;
@@ -41,14 +41,19 @@ class Watch {
   /// Idempotent while armed.
   void want_read();
   void want_write();
+  /// want_read() without a system call, for who has emptied the descriptor since the last call: the last receive got less than it
+  /// had room for, or would have blocked. Else what is still in there may never be told.
+  void want_more();
   void reset();
   /// reset(), and closes the descriptor, which must be the watched one: a system call less than apart.
   void close(UniqueFd fd);
   explicit operator bool() const { return state_ != nullptr; }
 
  private:
+  friend class Executor;
   struct State;
-  std::shared_ptr<State> state_;
+  static void dispatch(State& state, std::uint32_t events);
+  std::unique_ptr<State> state_;
 };
 
 /// A timer on the executor's wheel: granularity 1 ms up to a few seconds, O(1) to set and cancel, no system call each.

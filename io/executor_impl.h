@@ -2,7 +2,9 @@
 // Private to io: where Asio is. Only io's .cpp files include this.
 #pragma once
 
+#include <array>
 #include <mutex>
+#include <sys/epoll.h>
 #include <vector>
 
 #include <boost/asio/basic_waitable_timer.hpp>
@@ -21,6 +23,9 @@ struct Executor::Impl {
   Impl();
   void arm_wakeup();
   void run_posted();
+  void arm_ready();
+  void run_ready();
+  void forget_ready(const void* state);
   /// Every entry from Asio begins with this: the cached time is of the former event.
   void begin_event() { now_known = false; }
   TimePoint time();
@@ -30,6 +35,10 @@ struct Executor::Impl {
   // inside).
   boost::asio::io_context context{BOOST_ASIO_CONCURRENCY_HINT_UNSAFE};
   Descriptor wakeup;  // eventfd
+  Descriptor ready;   // epoll: what is watched
+  std::array<epoll_event, 128> ready_events;
+  int ready_next = 0, ready_end = 0;  // of the batch being dispatched
+  const void* dispatching = nullptr;  // the Watch::State whose handler runs, until it goes
   std::mutex mutex;
   std::vector<std::function<void()>> posted;   // under mutex
   std::vector<std::function<void()>> running;  // the round being run

@@ -86,6 +86,49 @@ TEST_CASE("a descriptor that is ready is told once for each wish") {
   CHECK(handler.writes == 0);
 }
 
+TEST_CASE("who has emptied a descriptor is told of what comes after, and of what came meanwhile") {
+  Executor executor;
+  Pair pair;
+  Recorder handler;
+  Watch watch(executor, pair.near.ref(), handler);
+  const auto empty = [&] {
+    char byte[8];
+    REQUIRE(::recv(pair.near.get(), byte, sizeof byte, 0) == 1);
+  };
+  handler.readable = [&] {
+    if (handler.reads < 4) empty();
+    if (handler.reads == 6) return executor.stop();
+    if (handler.reads == 2) {  // the next byte comes while nobody wishes
+      put(pair.far);
+      executor.post([&] { executor.post([&] { watch.want_more(); }); });
+      return;
+    }
+    if (handler.reads == 3) pair.far.reset();  // told as often as asked
+    watch.want_more();
+    if (handler.reads == 1) executor.post([&] { put(pair.far); });  // after the wish
+  };
+  put(pair.far);
+  watch.want_more();
+  run(executor);
+  CHECK(handler.reads == 6);
+}
+
+TEST_CASE("a wish to read is not woken by room to write that was wanted once") {
+  Executor executor;
+  Pair pair;
+  Recorder handler;
+  Watch watch(executor, pair.near.ref(), handler);
+  handler.writable = [&] {
+    watch.want_read();
+    executor.post([&] { put(pair.far); });
+  };
+  handler.readable = [&] { executor.stop(); };
+  watch.want_write();
+  run(executor);
+  CHECK(handler.reads == 1);
+  CHECK(handler.writes == 1);
+}
+
 TEST_CASE("writing is told, and a hang-up counts as readable and writable") {
   Executor executor;
   Pair pair;

@@ -1,138 +1,109 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <array>
-#include <cstddef>
-#include <new>
+// Readiness. The watched descriptors stand in an epoll set of our own, each put there once and edge-triggered; Asio watches that
+// set. Asio itself would ask the kernel anew (epoll_ctl) for every single wait.
+#include <algorithm>
+#include <sys/epoll.h>
 
 #include "base/log.h"
 #include "io/executor_impl.h"
 
 namespace weir::io {
 
-namespace asio = boost::asio;
-
-/// Lives until the Watch let go of it and Asio has given back every operation: so nothing comes after reset(), and the memory of
-/// the operations may be part of it.
 struct Watch::State {
-  State(Executor::Impl& executor, FdRef fd, ReadyHandler& handler_)
-      : impl(executor), handler(&handler_), descriptor(executor.context.get_executor()) {
-    boost::system::error_code failed;
-    descriptor.assign(fd.get(), failed);
-    if (failed) log::error("cannot watch descriptor {}: {}", fd.get(), failed.message());
-  }
+  State(Executor::Impl& executor, FdRef fd_, ReadyHandler& handler_) : impl(executor), handler(&handler_), fd(fd_) {}
 
-  /// Room for one operation, so that waiting allocates nothing.
-  struct Slot {
-    alignas(std::max_align_t) std::array<std::byte, 256> memory;
-    bool taken = false;  // the memory is in use
-    bool armed = false;
-  };
-
-  static constexpr int kReadsUntilForgotten = 4;
-  void forget_writing();
-  void arm(Slot& slot, asio::posix::descriptor_base::wait_type what);
-  void finished(Slot& slot, bool fired);
-  void detach(const std::shared_ptr<State>& holder) {
-    handler = nullptr;
-    if (read.armed || write.armed) self = holder;
-  }
+  void control(int what, std::uint32_t events);
+  void ask_anew();
+  void want(bool& wish, std::uint32_t event, bool sure);
 
   Executor::Impl& impl;
   ReadyHandler* handler;
-  Descriptor descriptor;
-  Slot read, write;
-  bool write_registered = false;  // with the kernel: it stays so, and every wait for reading tells of writing too
-  int reads_since_write = 0;
-  std::shared_ptr<State> self;  // set by reset() while operations are still out
+  FdRef fd;
+  std::uint32_t interest = 0;  ///< as the kernel has it; 0: not registered
+  bool read_wanted = false, write_wanted = false;
+  bool read_seen = false;  ///< told of by the kernel when nobody wanted to know
+  bool hung_up = false;    ///< stays true, and brings no further edge
 };
 
 namespace {
-
-template <class T, class Slot>
-struct SlotAllocator {
-  using value_type = T;
-  explicit SlotAllocator(Slot& slot_) : slot(&slot_) {}
-  template <class U>
-  SlotAllocator(const SlotAllocator<U, Slot>& other) : slot(other.slot) {}
-  T* allocate(std::size_t n) {
-    std::size_t size = n * sizeof(T);
-    if (slot->taken || size > slot->memory.size()) return static_cast<T*>(::operator new(size));
-    slot->taken = true;
-    return reinterpret_cast<T*>(slot->memory.data());
-  }
-  void deallocate(T* memory, std::size_t) {
-    if (reinterpret_cast<std::byte*>(memory) == slot->memory.data())
-      slot->taken = false;
-    else
-      ::operator delete(memory);
-  }
-  template <class U>
-  bool operator==(const SlotAllocator<U, Slot>& other) const {
-    return slot == other.slot;
-  }
-  Slot* slot;
-};
-
-/// Asio may destroy a handler without calling it (when the executor goes): that counts as finished too.
-template <class State, class Slot>
-class OnReady {
- public:
-  using allocator_type = SlotAllocator<void*, Slot>;
-  OnReady(State& state, Slot& slot) : state_(&state), slot_(&slot) {}
-  OnReady(OnReady&& other) noexcept : state_(std::exchange(other.state_, nullptr)), slot_(other.slot_) {}
-  OnReady& operator=(OnReady&&) = delete;
-  ~OnReady() {
-    if (state_ != nullptr) state_->finished(*slot_, false);
-  }
-  void operator()(const boost::system::error_code& error) {
-    std::exchange(state_, nullptr)->finished(*slot_, error != asio::error::operation_aborted);
-  }
-  allocator_type get_allocator() const { return allocator_type(*slot_); }
-
- private:
-  State* state_;
-  Slot* slot_;
-};
-
-}  // namespace
-
-/// Asio keeps asking for writability once it was wanted; each later wait for reading then wakes us for nothing.
-void Watch::State::forget_writing() {
-  int fd = descriptor.release();
-  boost::system::error_code failed;
-  descriptor.assign(fd, failed);
-  if (failed) log::error("cannot watch descriptor {}: {}", fd, failed.message());
-  write_registered = false;
+constexpr std::uint32_t kAlways = EPOLLET | EPOLLRDHUP;
 }
 
-void Watch::State::arm(Slot& slot, asio::posix::descriptor_base::wait_type what) {
-  if (slot.armed) return;
-  slot.armed = true;
-  if (&slot == &write) {
-    write_registered = true;
-    reads_since_write = 0;
-  } else if (write_registered && !write.armed && ++reads_since_write >= kReadsUntilForgotten) {
-    forget_writing();
-  }
-  descriptor.async_wait(what, OnReady<State, Slot>(*this, slot));
-}
-
-void Watch::State::finished(Slot& slot, bool fired) {
-  slot.armed = false;
-  if (handler == nullptr) {
-    // The Watch has gone. The slot's memory was given back before the handler was called, so this may be the end.
-    if (!read.armed && !write.armed) self.reset();
-    return;
-  }
-  if (!fired) return;
-  impl.begin_event();
-  if (&slot == &read)
-    handler->on_readable();
+void Watch::State::control(int what, std::uint32_t events) {
+  epoll_event event{};
+  event.events = events;
+  event.data.ptr = this;
+  if (::epoll_ctl(impl.ready.native_handle(), what, fd.get(), &event) == 0)
+    interest = events;
   else
-    handler->on_writable();
+    log::error("cannot watch descriptor {}: {}", fd.get(), errno_text(errno));
+}
+
+/// The kernel looks again, and tells of what is ready now, not only of what changes. That writing is possible is no news to who
+/// does not want to know.
+void Watch::State::ask_anew() { control(EPOLL_CTL_MOD, write_wanted ? interest : interest & ~std::uint32_t{EPOLLOUT}); }
+
+/// `sure`: the kernel's next edge will tell; else it is asked.
+void Watch::State::want(bool& wish, std::uint32_t event, bool sure) {
+  if (wish) return;
+  wish = true;
+  if (interest == 0) return control(EPOLL_CTL_ADD, kAlways | EPOLLIN | event);
+  if ((interest & event) == 0) return control(EPOLL_CTL_MOD, interest | event);
+  if (!sure) ask_anew();
+}
+
+void Executor::Impl::arm_ready() {
+  ready.async_wait(boost::asio::posix::descriptor_base::wait_read, [this](const boost::system::error_code& error) {
+    if (error) return;
+    run_ready();
+    arm_ready();
+  });
+}
+
+void Executor::Impl::run_ready() {
+  ready_end = std::max(0, ::epoll_wait(ready.native_handle(), ready_events.data(), static_cast<int>(ready_events.size()), 0));
+  for (ready_next = 0; ready_next < ready_end;) {
+    const epoll_event& event = ready_events[static_cast<std::size_t>(ready_next++)];
+    if (event.data.ptr != nullptr) Watch::dispatch(*static_cast<Watch::State*>(event.data.ptr), event.events);
+  }
+  ready_end = ready_next = 0;
+}
+
+/// Nothing more comes for a watch that has gone, not even what was fetched with its batch already.
+void Executor::Impl::forget_ready(const void* state) {
+  if (dispatching == state) dispatching = nullptr;
+  for (int i = ready_next; i < ready_end; ++i)
+    if (auto& event = ready_events[static_cast<std::size_t>(i)]; event.data.ptr == state) event.data.ptr = nullptr;
+}
+
+void Watch::dispatch(State& state, std::uint32_t events) {
+  Executor::Impl& impl = state.impl;
+  const bool broken = (events & (EPOLLERR | EPOLLHUP)) != 0;
+  const bool readable = broken || (events & (EPOLLIN | EPOLLRDHUP)) != 0;
+  const bool writable = broken || (events & EPOLLOUT) != 0;
+  if (broken || (events & EPOLLRDHUP) != 0) state.hung_up = true;
+  const bool tell_read = readable && state.read_wanted;
+  if (readable) {
+    state.read_wanted = false;
+    state.read_seen = !tell_read;
+  }
+  impl.dispatching = &state;
+  if (tell_read) {
+    impl.begin_event();
+    state.handler->on_readable();
+  }
+  // Its first handler may have ended it.
+  if (impl.dispatching == &state && writable && state.write_wanted) {
+    state.write_wanted = false;
+    impl.begin_event();
+    state.handler->on_writable();
+  }
+  impl.dispatching = nullptr;
 }
 
 Watch::Watch(Executor& executor, FdRef fd, ReadyHandler& handler)
-    : state_(std::make_shared<State>(*executor.impl_, fd, handler)) {}
+    : state_(std::make_unique<State>(*executor.impl_, fd, handler)) {}
+Watch::Watch() = default;
 Watch::Watch(Watch&&) noexcept = default;
 
 Watch& Watch::operator=(Watch&& other) noexcept {
@@ -146,30 +117,25 @@ Watch& Watch::operator=(Watch&& other) noexcept {
 Watch::~Watch() { reset(); }
 
 void Watch::want_read() {
-  if (state_) state_->arm(state_->read, asio::posix::descriptor_base::wait_read);
+  if (state_) state_->want(state_->read_wanted, EPOLLIN, false);
+}
+void Watch::want_more() {
+  if (state_) state_->want(state_->read_wanted, EPOLLIN, !state_->read_seen && !state_->hung_up);
 }
 void Watch::want_write() {
-  if (state_) state_->arm(state_->write, asio::posix::descriptor_base::wait_write);
+  if (state_) state_->want(state_->write_wanted, EPOLLOUT, false);
 }
 
 void Watch::close(UniqueFd fd) {
-  if (!state_ || !state_->descriptor.is_open()) {
-    reset();
-    return;
-  }
-  state_->detach(state_);
-  boost::system::error_code ignored;
-  state_->descriptor.close(ignored);
-  (void)fd.release();
+  if (state_) state_->impl.forget_ready(state_.get());
   state_.reset();
+  fd.reset();  // the kernel takes it out of the set
 }
 
 void Watch::reset() {
   if (!state_) return;
-  State& state = *state_;
-  state.detach(state_);
-  // Takes it out of the reactor and cancels what is out; the descriptor itself stays open, it is not ours.
-  if (state.descriptor.is_open()) (void)state.descriptor.release();
+  state_->impl.forget_ready(state_.get());
+  if (state_->interest != 0) state_->control(EPOLL_CTL_DEL, 0);
   state_.reset();
 }
 

@@ -51,7 +51,7 @@ class Socket final : private io::ReadyHandler {
   /// A fresh connection has nothing to read yet: do not try before told.
   void expect_nothing() { readable_ = false; }
   /// The user is told when it may be worth to try again.
-  void wait_readable() { watch_.want_read(); }
+  void wait_readable() { readable_ ? watch_.want_read() : watch_.want_more(); }
   void wait_writable() { watch_.want_write(); }
 
  private:
