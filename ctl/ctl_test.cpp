@@ -107,6 +107,7 @@ TEST_CASE("what weirctl says, word by word") {
         {"explain", "--rules", "rules", "--from", "quiet.default", "--to", "reviews:9080"},
         {"explain", "--rules", "rules", "--from", "bare.default", "--to", "10.244.1.71:9080"}}},
       {"explain-batch", {explain({"--requests", "requests.jsonl"}), explain({"--requests", "wrong.jsonl"})}},
+      {"explain-broken", {{"explain", "--rules", "broken", "--from", "client.default", "--to", "10.0.0.1:80"}}},
       {"explain-dump",
        {{"explain", "--config-dump", "dump.json", "--to", "reviews:9080", "-H", "end-user=jason"},
         {"explain", "--config-dump", "dump.json", "--to", "echo:9000", "--protocol", "tcp"},

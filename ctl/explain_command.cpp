@@ -51,6 +51,8 @@ class Explaining {
     if (!rules) return pass(rules.error());
     for (const Problem& problem : rules->problems)
       if (problem.severity == Severity::error) warnings_ += fmt::format("weirctl: {}\n", to_text(problem));
+    if (!warnings_.empty())
+      warnings_ += "weirctl: what is broken counts as not there; a running agent may still have its last good form\n";
     mesh_.emplace(std::move(*rules), words_of(arguments_.get("capture")));
     if (auto plan = mesh_->default_plan(); !plan) return pass(plan.error());
     if (!arguments_.has("config-dump")) return {};

@@ -49,7 +49,7 @@ with lab.Lab(pods=["client", "reviews-v1", "reviews-v2"]) as net:
         assert rows[0] == ["NAME", "CLUSTER", "CDS", "LDS", "EDS", "RDS", "PEER", "VERSION"], rows[0]
         assert [row[0] for row in rows[1:4]] == ["client.default", "reviews-v1.default", "reviews-v2.default"], text
         assert all(row[2:6] == ["SYNCED"] * 4 for row in rows[1:4]), text
-        rule = next(row for row in rows if row[0] == "VirtualService default/reviews")
+        rule = next(row for row in rows if row[:1] == ["VirtualService default/reviews"])
         lines = ",".join(str(line) for name, line in sorted(net.rule_lines()))
         assert rule[1] == f"{net.rules_dir}/reviews-jason-v2.yaml:{lines}" and rule[2:] == ["RDS", "SYNCED by 3"], rule
 
@@ -110,7 +110,7 @@ with lab.Lab(pods=["client", "reviews-v1", "reviews-v2"]) as net:
         assert weirctl("capture", "check", *flags, "-o", "9080", space=client, code=126)
         weirctl("capture", "remove", space=client)
         assert "weir" not in client.sh("nft list tables").stdout
-        assert weirctl("capture", "apply", *flags, space=client) == "applied\n"
+        assert weirctl("capture", "apply", *flags, space=client).startswith("applied\n")
 
     with cases("who does not answer is named, with what to do"):
         assert "--debug-listen" in weirctl("proxy-status", code=2)
