@@ -106,6 +106,11 @@ TEST_CASE("a problem names file, line, object, field, value and what would be ri
         "rules/a.yaml:12: VirtualService default/reviews: spec.http[0].route[1].weight: -5 is negative; use 0 to 4294967295");
 }
 
+TEST_CASE("a problem is one line, whatever was read") {
+  Problem problem{.where = {"a.yaml", 1}, .path = "x", .message = "\"a\nb\x1b[2J\x7f\" is no name, unlike \"é\""};
+  CHECK(to_text(problem) == "a.yaml:1: x: \"a\\x0ab\\x1b[2J\\x7f\" is no name, unlike \"é\"");
+}
+
 TEST_CASE("errors chain their contexts, outermost first, and choose the exit code") {
   Error error = Error(ErrorCode::check_failed, "table weir is missing").within("checking nft").within("weir-init check");
   CHECK(error.to_text() == "weir-init check: checking nft: table weir is missing");

@@ -38,7 +38,7 @@ struct Problem {
 };
 
 /// One line: "rules/a.yaml:12: VirtualService default/reviews: spec.http[0].route[1].weight: weight -5 is negative; use 0 to …".
-/// Warnings begin with "warning: ".
+/// Warnings begin with "warning: ". Control characters are written as \xNN.
 std::string to_text(const Problem& problem);
 
 /// Several problems, a line each.

@@ -13,7 +13,7 @@ namespace {
 using Protocol = Detection::Protocol;
 
 constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-constexpr std::size_t kLongestMethod = 32;
+constexpr std::size_t kLongestMethod = 64;  // as the codec
 
 bool is_token_char(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
@@ -21,11 +21,11 @@ bool is_token_char(char c) {
 }
 
 Protocol detect_http(std::string_view bytes) {
+  const bool is_all = bytes.size() >= kDetectBytes;  // that is waited for
   // At most two empty lines may stand before a request (RFC 9112, 2.2).
   while (bytes.starts_with("\r\n")) bytes.remove_prefix(2);
-  if (bytes.empty() || bytes == "\r") return Protocol::undecided;
   if (bytes.starts_with(kPreface)) return Protocol::http2;
-  if (kPreface.starts_with(bytes)) return Protocol::undecided;
+  if (kPreface.starts_with(bytes) || bytes == "\r") return is_all ? Protocol::raw : Protocol::undecided;
 
   std::size_t end = bytes.find('\n');
   std::string_view line = bytes.substr(0, end);
@@ -37,7 +37,7 @@ Protocol detect_http(std::string_view bytes) {
   bool is_text = std::all_of(line.begin(), line.end(), [](char c) { return static_cast<unsigned char>(c) >= 0x20 && c != 0x7f; });
   if (!is_text) return Protocol::raw;
   if (end == std::string_view::npos) {
-    if (bytes.size() < kDetectBytes) return Protocol::undecided;
+    if (!is_all) return Protocol::undecided;
     return line.substr(method).starts_with(" /") || line.substr(method).starts_with(" http") ? Protocol::http1 : Protocol::raw;
   }
   // "GET / HTTP/1.1": the version tells it from other protocols of lines of words.

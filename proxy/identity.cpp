@@ -125,7 +125,8 @@ class Maker {
       if (name.compare(0, kMetaJson.size(), kMetaJson) == 0) {
         google::protobuf::Struct more;
         if (auto read = xds::from_json(value, more); !read) {
-          error(name, read.error().to_text(), "write a JSON object");
+          const std::string reason = read.error().to_text();  // the lines behind the first show the place
+          error(name, reason.substr(0, reason.find('\n')), "write a JSON object");
         }
         for (const auto& [key, item] : more.fields()) fields[key] = item;
       } else if (name.compare(0, kMeta.size(), kMeta) == 0 && !value.empty()) {

@@ -187,7 +187,10 @@ Result<> Server::serve_static() {
 /// Formats and files of access logs are the proxy's, not routing's: a listener with a wrong one is refused as a whole.
 void Server::check_listener(const std::shared_ptr<const routing::Listener>& listener, std::vector<Problem>& problems) {
   auto logs = AccessLogTable::compile(routing::ListenerTable({listener}), log_files_);
-  if (!logs) problems.push_back({Severity::error, {}, "", "access_log", logs.error().to_text(), ""});
+  if (logs) return;
+  const std::string faults = logs.error().to_text();  // a line each
+  for (std::string_view fault : split(faults, '\n'))
+    problems.push_back({Severity::error, {}, "", "access_log", std::string(fault), ""});
 }
 
 bool Server::is_configured() const { return ads_ ? ads_->is_ready() : true; }

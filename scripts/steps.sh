@@ -7,6 +7,10 @@ export WEIR_START=$weir_start
 step_number=${WEIR_STEP:-0}
 step_total=${step_total:-1}
 
+# Meson's options of build-asan, for unit tests and fuzz targets. O1 keeps stacks readable and the build short.
+sanitize_options='-Db_lundef=false -Dbuildtype=debug -Doptimization=1'
+asan_options="-Db_sanitize=address,undefined -Dfuzz=true $sanitize_options"
+
 elapsed() { local s=$(($(date +%s) - weir_start)); printf '%d:%02d' $((s / 60)) $((s % 60)); }
 
 refuse() { # refuse EXITCODE TEXT…

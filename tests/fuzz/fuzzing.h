@@ -19,6 +19,12 @@ inline void require_same(std::string_view what, const std::string& a, const std:
   std::abort();
 }
 
+/// Stops the fuzzer if a message would begin another line or command the terminal that shows it.
+inline void require_one_line(const std::string& message) {
+  for (char c : message)
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) require_same("a message", message, "one line without controls");
+}
+
 /// Ascending cut positions in [0, size], derived from a seed.
 inline std::vector<std::size_t> cuts_of(std::uint8_t seed, std::size_t size) {
   std::vector<std::size_t> cuts;

@@ -2,6 +2,7 @@
 // Whatever our codec accepts, Boost.Beast must accept and frame alike: another careful reader behind us must see the same
 // messages. (Not the other way round: Beast takes much that we refuse.) Input: one byte, 0x01 = response, then head and body.
 #include <algorithm>
+#include <boost/beast/core/buffers_to_string.hpp>
 #include <boost/beast/http.hpp>
 #include <optional>
 
@@ -35,7 +36,7 @@ std::vector<std::string> fields_of(const HeaderMap& headers) {
 
 template <bool is_request>
 std::string by_beast(std::string_view bytes, bool has_body, std::size_t& head_bytes, std::string& body) {
-  beast::parser<is_request, beast::string_body> parser;
+  beast::parser<is_request, beast::dynamic_body> parser;  // a string_body reserves what Content-Length says
   parser.header_limit(1 << 20);
   parser.body_limit(boost::none);
   parser.skip(!has_body);
@@ -70,7 +71,8 @@ std::string by_beast(std::string_view bytes, bool has_body, std::size_t& head_by
     }
     if (taken == 0) break;
   }
-  body = parser.is_done() ? parser.get().body() + " to " + std::to_string(at) : "incomplete";
+  body =
+      parser.is_done() ? boost::beast::buffers_to_string(parser.get().body().data()) + " to " + std::to_string(at) : "incomplete";
   return text;
 }
 
