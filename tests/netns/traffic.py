@@ -52,7 +52,8 @@ class World:
         net.agent_socket = self.agent_dir / "agent.sock"
         self.agent_state = self.agent_dir / "state"
         self.rules_dir = net.rules_dir
-        self.answers, self.failures = 0, []  # the last: (sent, what)
+        self.answers, self.failures = 0, []  # (sent, what)
+        self.last_good_sent = 0.0  # when the newest request that succeeded was sent
         self.marks = {}  # the loader's worker → mark of its newest answer
         self.count = 0
         self.loader = None
@@ -106,7 +107,13 @@ class World:
             if "error" in line:
                 self.failures.append((line["sent"], text))
             else:
+                self.last_good_sent = max(self.last_good_sent, line["sent"])
                 self.marks[line["worker"]] = line["rules"]
+
+    def settled(self, limit=20):
+        """Until every worker of the loader has had an answer from now on: connections that a killed proxy left behind are gone."""
+        self.marks.clear()
+        lab.wait_for(lambda: len(self.marks) == 8, limit, "an answer to each worker of the loader")
 
     @contextlib.contextmanager
     def unharmed(self, least=20):
@@ -114,7 +121,7 @@ class World:
         before, begin = self.answers, time.monotonic()
         yield
         lab.wait_for(lambda: self.answers - before >= least, 20, "requests to be answered")
-        bad = [text for sent, text in self.failures if sent >= begin - 0.01]
+        bad = [text for sent, text in self.failures if sent >= begin]
         assert not bad, f"{len(bad)} of {self.answers - before} requests failed, the first: {bad[0]}"
 
     def switch(self, save=None):
@@ -140,6 +147,11 @@ class World:
     def recovers(self, limit=30):
         """A changed rule counts."""
         self.wait_mark(self.switch(), limit)
+
+    @staticmethod
+    def saved(path, since):
+        """Until a file of a state directory is newer than `since` (of time.time())."""
+        lab.wait_for(lambda: path.exists() and path.stat().st_mtime > since, 15, f"{path} to be saved")
 
     # ── logs ──
 
