@@ -14,8 +14,15 @@ Result<> NullRedirector::probe() { return record("probe"); }
 Result<Applied> NullRedirector::apply(const CapturePlan& plan) {
   if (auto r = record("apply"); !r) return pass(r.error());
   const bool changed = applied != plan;
+  before_ = applied;
   applied = plan;
   return Applied{.changed = changed, .notes = {}};
+}
+
+Result<> NullRedirector::undo() {
+  if (auto r = record("undo"); !r) return r;
+  applied = before_;
+  return {};
 }
 
 Result<Drift> NullRedirector::check(const CapturePlan& plan) {

@@ -38,6 +38,9 @@ class Redirector {
   virtual Result<> probe() = 0;
   /// Leaves the whole plan or nothing of ours (invariant 4); replaces what an earlier apply left. Idempotent.
   virtual Result<Applied> apply(const CapturePlan& plan) = 0;
+  /// Takes back what the last apply() of this object changed: what of ours stood before stands again, else nothing of ours. After
+  /// an apply that failed or changed nothing, or none: nothing to do.
+  virtual Result<> undo() = 0;
   /// Changes nothing.
   virtual Result<Drift> check(const CapturePlan& plan) = 0;
   /// Takes away only what is ours; true if there was something. Nothing there is success.
@@ -56,12 +59,14 @@ class NullRedirector : public Redirector {
   std::string_view name() const override { return "null"; }
   Result<> probe() override;
   Result<Applied> apply(const CapturePlan& plan) override;
+  Result<> undo() override;
   Result<Drift> check(const CapturePlan& plan) override;
   Result<bool> remove() override;
   std::string render(const CapturePlan& plan) const override { return to_text(plan); }
 
  private:
   Result<> record(std::string verb);
+  std::optional<CapturePlan> before_;
 };
 
 }  // namespace weir::capture

@@ -23,7 +23,8 @@ Result<capture::Applied> enrol(capture::Redirector& backend, const capture::Capt
   errors.add(drift ? Error(ErrorCode::check_failed,
                            fmt::format("what was programmed is not what the kernel shows: {}", join(drift->differences, "; ")))
                    : drift.error());
-  errors.add_if_failed(backend.remove());
+  if (auto undone = backend.undo(); !undone)
+    errors.add(Error(undone.error()).within("taking that back, so that a part of it may stand"));
   return pass(errors.to_result().error());
 }
 

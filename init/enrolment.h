@@ -25,8 +25,8 @@ struct Backend {
 /// The first is the default.
 std::span<const Backend> backends();
 
-/// probe → apply → check. If the check fails, what was applied is removed again, so that a sandbox is enrolled or not, never
-/// half.
+/// probe → apply → check. If the check fails, what stood before is put back, so that a sandbox is enrolled as it was, anew, or
+/// not; never half.
 Result<capture::Applied> enrol(capture::Redirector& backend, const capture::CapturePlan& plan);
 
 }  // namespace weir::init

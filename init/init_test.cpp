@@ -158,7 +158,7 @@ TEST_CASE("enrolment goes probe, apply, check, and stops where one fails") {
   for (const auto& row : {std::pair<std::string, std::vector<std::string>>{"", {"probe", "apply", "check"}},
                           {"probe", {"probe"}},
                           {"apply", {"probe", "apply"}},
-                          {"check", {"probe", "apply", "check", "remove"}}}) {
+                          {"check", {"probe", "apply", "check", "undo"}}}) {
     const std::string& fails = row.first;
     const std::vector<std::string>& calls = row.second;
     CAPTURE(fails);

@@ -112,10 +112,26 @@ void add_chain(Batch& batch, std::string_view table, capture::Chain chain) {
     nftnl_chain_set_s32(object.get(), NFTNL_CHAIN_PRIO, hook->priority);
     nftnl_chain_set_u32(object.get(), NFTNL_CHAIN_POLICY, NF_ACCEPT);
   }
+  add_chain_object(batch, object.get());
+}
+
+void add_chain_object(Batch& batch, nftnl_chain* chain) {
   Buffer buffer;
   nlmsghdr* header = start(buffer, NFT_MSG_NEWCHAIN, NLM_F_CREATE | NLM_F_EXCL);
-  nftnl_chain_nlmsg_build_payload(header, object.get());
-  batch.push_back({finished(header), fmt::format("chain {}", capture::name(chain))});
+  nftnl_chain_nlmsg_build_payload(header, chain);
+  batch.push_back({finished(header), fmt::format("chain {}", nftnl_chain_get_str(chain, NFTNL_CHAIN_NAME))});
+}
+
+void add_set_objects(Batch& batch, const std::vector<SetObject>& sets) {
+  for (const SetObject& set : sets)
+    add_set(batch, fmt::format("set {}", nftnl_set_get_str(set.get(), NFTNL_SET_NAME)), set.get());
+}
+
+void add_rule_object(Batch& batch, nftnl_rule* rule, const std::string& label) {
+  Buffer buffer;
+  nlmsghdr* header = start(buffer, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND);
+  nftnl_rule_nlmsg_build_payload(header, rule);
+  batch.push_back({finished(header), label});
 }
 
 void flush_rules(Batch& batch, std::string_view table) {
@@ -137,10 +153,7 @@ void add_rules(Batch& batch, std::string_view table, const std::vector<Rule>& ru
       add_set(batch, "a set of " + label, set.get());
     }
     nftnl_rule_set_str(objects.rule.get(), NFTNL_RULE_TABLE, std::string(table).c_str());
-    Buffer buffer;
-    nlmsghdr* header = start(buffer, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND);
-    nftnl_rule_nlmsg_build_payload(header, objects.rule.get());
-    batch.push_back({finished(header), label});
+    add_rule_object(batch, objects.rule.get(), label);
   }
 }
 

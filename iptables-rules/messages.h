@@ -11,6 +11,7 @@
 #include "iptables-rules/ruleset.h"
 #include "kernel/netlink.h"
 
+struct nftnl_chain;
 struct nftnl_rule;
 struct nftnl_set;
 
@@ -51,6 +52,10 @@ void add_rules(Batch& batch, std::string_view table, const std::vector<Rule>& ru
 /// The gate's set, with its element (the gate holds from now on) if `is_armed`.
 void add_holding_set(Batch& batch, std::string_view table, Nanoseconds timeout, bool is_armed);
 void delete_holding_set(Batch& batch, std::string_view table);
+/// As they are: with their table's name, a set with its elements.
+void add_chain_object(Batch& batch, nftnl_chain* chain);
+void add_set_objects(Batch& batch, const std::vector<SetObject>& sets);
+void add_rule_object(Batch& batch, nftnl_rule* rule, const std::string& label);
 
 /// Requests that read.
 NetlinkMessage ask_generation();

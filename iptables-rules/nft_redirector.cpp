@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "iptables-rules/former.h"
 #include "iptables-rules/messages.h"
 #include "iptables-rules/ruleset.h"
 #include "iptables-rules/snapshot.h"
@@ -49,16 +50,22 @@ class NftRedirector : public capture::Redirector {
   }
 
   Result<Applied> apply(const CapturePlan& plan) override {
-    if (plan.steps.empty()) {
-      auto removed = remove();
-      if (!removed) return pass(removed.error());
-      return Applied{.changed = *removed, .notes = {"nothing is to be captured"}};
-    }
+    done_.reset();
     auto mine = own_snapshot("apply");
     if (!mine) return pass(mine.error());
+    auto before = look_at_source(*netlink_);
+    if (!before) return pass(before.error());
+    Done done{.programmed = false, .had_source = before->is_there, .former = {}};
+    if (plan.steps.empty()) {
+      auto removed = take_away(done.former);
+      if (!removed) return pass(removed.error());
+      done.programmed = *removed;
+      done_ = std::move(done);
+      return Applied{.changed = *removed, .notes = {"nothing is to be captured"}};
+    }
     auto source = ensure_source(*netlink_);
     if (!source) return pass(source.error());
-    auto changed = program(plan, *source);
+    auto changed = program(plan, *source, done);
     if (!changed) {
       if (!source->was_added) return pass(changed.error());
       ErrorList errors;
@@ -66,9 +73,23 @@ class NftRedirector : public capture::Redirector {
       errors.add_if_failed(remove_source(*netlink_));
       return pass(errors.to_result().error());
     }
+    done_ = std::move(done);
     Applied applied{.changed = *changed || source->was_added, .notes = {}};
     if (!source->note.empty()) applied.notes.push_back(source->note);
     return applied;
+  }
+
+  Result<> undo() override {
+    if (!done_) return {};
+    Done done = std::move(*done_);
+    done_.reset();
+    ErrorList errors;
+    if (done.programmed) errors.add_if_failed(put_back(done.former));
+    auto now = look_at_source(*netlink_);
+    errors.add_if_failed(now);
+    if (now && done.had_source && !now->is_there) errors.add_if_failed(ensure_source(*netlink_));
+    if (now && !done.had_source && now->is_there) errors.add_if_failed(remove_source(*netlink_));
+    return errors.to_result();
   }
 
   Result<Drift> check(const CapturePlan& plan) override {
@@ -83,27 +104,9 @@ class NftRedirector : public capture::Redirector {
   }
 
   Result<bool> remove() override {
-    auto source = look_at_source(*netlink_);
-    if (!source) return pass(source.error());
-    bool is_source_ours = source->is_there && source->is_ours;
-    bool had = false;
-    for (int attempt = 0;; ++attempt) {
-      auto snapshot = take_snapshot(*netlink_);
-      if (!snapshot) return pass(snapshot.error());
-      if (!snapshot->has_table) break;
-      if (!snapshot->is_ours()) return pass(foreign("remove"));
-      Batch batch;
-      delete_table(batch, kTable);
-      auto refusal = send(batch, snapshot->generation);
-      if (!refusal) return pass(refusal.error());
-      had = true;
-      is_source_ours |= source->is_there && snapshot->comment.find(kAddedMark) != std::string::npos;
-      if (!*refusal) break;
-      if (!is_race((*refusal)->sys_errno, attempt)) return pass(refused(batch, **refusal, "removing the nftables rules"));
-    }
-    if (is_source_ours)
-      if (auto removed = remove_source(*netlink_); !removed) return pass(removed.error());
-    return had || is_source_ours;
+    done_.reset();
+    std::optional<Former> former;
+    return take_away(former);
   }
 
   std::string render(const CapturePlan& plan) const override {
@@ -111,6 +114,13 @@ class NftRedirector : public capture::Redirector {
   }
 
  private:
+  /// What the last apply did.
+  struct Done {
+    bool programmed = false;
+    bool had_source = false;       // ::6 was there before
+    std::optional<Former> former;  // none: there was no table of ours
+  };
+
   static Error foreign(std::string_view verb) {
     return {
         ErrorCode::environment,
@@ -124,6 +134,57 @@ class NftRedirector : public capture::Redirector {
     auto snapshot = take_snapshot(*netlink_);
     if (snapshot && snapshot->has_table && !snapshot->is_ours()) return pass(foreign(verb));
     return snapshot;
+  }
+
+  /// Our table and, if it is ours, the address; `former` is what stood. If the address cannot be taken, the table is put back.
+  Result<bool> take_away(std::optional<Former>& former) {
+    auto source = look_at_source(*netlink_);
+    if (!source) return pass(source.error());
+    bool is_source_ours = source->is_there && source->is_ours;
+    bool had = false;
+    for (int attempt = 0;; ++attempt) {
+      auto snapshot = own_snapshot("remove");
+      if (!snapshot) return pass(snapshot.error());
+      if (!snapshot->has_table) break;
+      auto read = read_what_stands(*snapshot, attempt);
+      if (!read) return pass(read.error());
+      if (!*read) continue;
+      former = std::move(**read);
+      Batch batch;
+      delete_table(batch, kTable);
+      auto refusal = send(batch, snapshot->generation);
+      if (!refusal) return pass(back_after(refusal.error(), *snapshot, former));
+      had = true;
+      is_source_ours |= source->is_there && snapshot->comment.find(kAddedMark) != std::string::npos;
+      if (!*refusal) break;
+      if (!is_race((*refusal)->sys_errno, attempt)) return pass(refused(batch, **refusal, "removing the nftables rules"));
+    }
+    if (!is_source_ours) return had;
+    auto removed = remove_source(*netlink_);
+    if (removed) return true;
+    ErrorList errors;
+    errors.add(removed.error());
+    if (former) errors.add_if_failed(put_back(former));
+    return pass(errors.to_result().error());
+  }
+
+  /// nullopt: others change the rules meanwhile; look again.
+  Result<std::optional<Former>> read_what_stands(const Snapshot& now, int attempt) {
+    auto read = read_former(*netlink_, now.comment);
+    if (read) return std::optional(std::move(*read));
+    if (is_race(read.error().sys_errno(), attempt) || (read.error().sys_errno() == ENOENT && attempt < kAttempts))
+      return std::nullopt;
+    return pass(read.error());
+  }
+
+  /// After a transaction whose answer was lost: it may have been done all the same.
+  Error back_after(const Error& error, const Snapshot& before, std::optional<Former>& former) {
+    ErrorList errors;
+    errors.add(error);
+    auto now = take_snapshot(*netlink_);
+    errors.add_if_failed(now);
+    if (now && now->generation != before.generation) errors.add_if_failed(put_back(former));
+    return errors.to_result().error();
   }
 
   /// Everything of the table but itself.
@@ -152,23 +213,46 @@ class NftRedirector : public capture::Redirector {
     return batch;
   }
 
-  /// True if something had to be changed.
-  Result<bool> program(const CapturePlan& plan, const Ensured& source) {
+  /// True if something had to be changed; `done` is what undo() needs.
+  Result<bool> program(const CapturePlan& plan, const Ensured& source, Done& done) {
     const std::vector<Rule> rules = compile(plan);
     for (int attempt = 0;; ++attempt) {
       auto now = own_snapshot("apply");
       if (!now) return pass(now.error());
       if (!options_.force && differences(*now, rules, plan).empty()) return false;
+      done.former.reset();
+      if (now->has_table) {
+        auto read = read_what_stands(*now, attempt);
+        if (!read) return pass(read.error());
+        if (!*read) continue;
+        done.former = std::move(**read);
+      }
       const Batch batch = change(*now, plan, source);
       auto refusal = send(batch, now->generation);
-      if (!refusal) return pass(refusal.error());
-      if (!*refusal) return true;
+      if (!refusal) return pass(back_after(refusal.error(), *now, done.former));
+      if (!*refusal) return done.programmed = true;
       if (!is_race((*refusal)->sys_errno, attempt)) return pass(refused(batch, **refusal, "programming the nftables rules"));
     }
   }
 
-  /// ERESTART: somebody changed the ruleset after we had read it.
-  static bool is_race(int sys_errno, int attempt) { return sys_errno == ERESTART && attempt < kAttempts; }
+  /// One transaction: our table goes, and the former comes if there was one.
+  Result<> put_back(std::optional<Former>& former) {
+    for (int attempt = 0;; ++attempt) {
+      auto now = own_snapshot("undo");
+      if (!now) return pass(now.error());
+      Batch batch;
+      if (now->has_table) delete_table(batch, kTable);
+      if (former) add_former(batch, *former);
+      if (batch.empty()) return {};
+      auto refusal = send(batch, now->generation);
+      if (!refusal) return pass(refusal.error());
+      if (!*refusal) return {};
+      if (!is_race((*refusal)->sys_errno, attempt)) return pass(refused(batch, **refusal, "putting the former rules back"));
+    }
+  }
+
+  /// ERESTART: somebody changed the ruleset after we had read it; EINTR and ENOENT: while we read it.
+  static bool is_race(int sys_errno, int attempt) { return (sys_errno == ERESTART || sys_errno == EINTR) && attempt < kAttempts; }
 
   Result<std::optional<kernel::BatchRefusal>> send(const Batch& batch, std::optional<std::uint32_t> generation) {
     std::vector<NetlinkMessage> messages;
@@ -192,6 +276,7 @@ class NftRedirector : public capture::Redirector {
 
   std::unique_ptr<kernel::Netlink> netlink_;
   NftOptions options_;
+  std::optional<Done> done_;
 };
 
 }  // namespace

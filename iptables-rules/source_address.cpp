@@ -44,6 +44,14 @@ Result<Ensured> ensure_source(kernel::Netlink& netlink) {
   auto added = kernel::add_address(netlink, *lo, source6(), kAddressProtocol);
   if (!added && added.error().sys_errno() == EEXIST) return Ensured{};
   if (!added) {
+    // The answer may be lost and the deed done.
+    if (auto now = look_at_source(netlink); now && now->is_there)
+      if (auto removed = remove_source(netlink); !removed) {
+        ErrorList errors;
+        errors.add(added.error());
+        errors.add(removed.error());
+        return pass(errors.to_result().error());
+      }
     const int error = added.error().sys_errno();
     if (error == EPERM) return pass(explain_refusal(error, "adding the address ::6 to lo"));
     if (before->has_v6_traffic)
@@ -64,8 +72,9 @@ Result<> remove_source(kernel::Netlink& netlink) {
   auto lo = kernel::interface_index("lo");
   if (!lo) return pass(lo.error());
   auto removed = kernel::remove_address(netlink, *lo, source6());
-  if (!removed && removed.error().sys_errno() != EADDRNOTAVAIL) return removed;
-  return {};
+  if (removed || removed.error().sys_errno() == EADDRNOTAVAIL) return {};
+  if (auto now = look_at_source(netlink); now && !now->is_there) return {};  // done, and the answer was lost
+  return removed;
 }
 
 }  // namespace weir::nft
