@@ -305,7 +305,10 @@ def server_differences(told, entry, logs):
     step = next((server for server in told["servers"] if server["address"] == entry["upstream_host"]), None)
     if step is None or "proxy" not in step:
         return []
-    seen = [e for e in logs[step["pod"].rpartition(".")[0]].entries if e["downstream_remote"] == entry["upstream_local"]]
+    entries = [e for e in logs[step["pod"].rpartition(".")[0]].entries if e["downstream_local"] == entry["upstream_host"]]
+    seen = [e for e in entries if e["downstream_remote"] == entry["upstream_local"]]
+    if not seen:  # conntrack gave it another port
+        seen = [e for e in entries if (e["request_id"], e["received"], e["sent"]) == (entry["request_id"], entry["received"], entry["sent"])][:1]
     if not seen:
         return None
     names = {cluster["name"] for cluster in step["proxy"]["clusters"]}
@@ -316,6 +319,8 @@ with lab.Lab(pods=["client", "productpage-v1", "details-v1", "reviews-v1", "revi
     cases = lab.Cases(net)
     client = net["client"]
     net.names["ghost"] = ("10.96.0.99", "fd00:10:96::99")
+    # As kube-proxy does for a Service without endpoints: refused, not lost.
+    net.node.sh("ip route add unreachable 10.96.0.99; ip -6 route add unreachable fd00:10:96::99")
     net.start_all("destination-rules.yaml")
     logs = {pod.name: Log(pod) for pod in net.pods.values()}
     rng = random.Random(SEED)
