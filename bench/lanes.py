@@ -31,7 +31,7 @@ class Place:
     def __init__(self, top, every):
         self.base = lab.Lab._own_directory()
         self.logs = pathlib.Path(top) / "build/bench-run"
-        self.processes = []
+        self.processes, self.sanitizers = [], {}  # as lab.Space wants them
         shutil.rmtree(self.logs, ignore_errors=True)
         self.logs.mkdir(parents=True)
         for peer in every:
