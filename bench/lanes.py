@@ -28,18 +28,18 @@ RULES = ["-p", "15001", "-z", "15006", "-u", "1337", "-b", "*", "-i", "*"]
 class Place:
     """A directory that every uid can reach, with the programs in it; what else is made here goes with the mount namespace."""
 
-    def __init__(self, top, every):
+    def __init__(self, top, build, every):
         self.base = lab.Lab._own_directory()
-        self.logs = pathlib.Path(top) / "build/bench-run"
+        self.logs = build / "bench-run"
         self.processes, self.sanitizers = [], {}  # as lab.Space wants them
         shutil.rmtree(self.logs, ignore_errors=True)
         self.logs.mkdir(parents=True)
         for peer in every:
-            if peer.binary and str(peer.binary).startswith(str(top)):
+            if str(peer.binary).startswith((str(top), str(build))):
                 peer.binary = pathlib.Path(shutil.copy(peer.binary, self.base))
                 peer.binary.chmod(0o755)
         for program in ("load", "backend"):
-            shutil.copy(top / "build/bench" / f"bench-{program}", self.base)
+            shutil.copy(build / "bench" / f"bench-{program}", self.base)
         most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
