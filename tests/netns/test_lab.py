@@ -38,4 +38,15 @@ with lab.Lab(pods=["client", "reviews-v1", "reviews-v2", "reviews-v3", "ratings-
     with cases("the app's uid is 1000 and it has no capability"):
         status = client.run(["cat", "/proc/self/status"], uid=lab.APP_UID).stdout
         assert "Uid:\t1000\t1000\t1000\t1000" in status and "CapEff:\t0000000000000000" in status and "CapBnd:\t0000000000000000" in status, status
+    with cases("what a sanitizer reports fails the test"):
+        net.check_sanitizers()
+        report = net.run_dir / "sanitizers/report.1"
+        net.outside.run(["sh", "-c", f"echo 'ERROR: LeakSanitizer' >{report}"], uid=lab.PROXY_UID, check=True)
+        try:
+            net.check_sanitizers()
+        except AssertionError as error:
+            assert "LeakSanitizer" in str(error), error
+        else:
+            raise AssertionError("it did not")
+        report.unlink()
     cases.finish()
