@@ -203,9 +203,9 @@ def draw_all(rng, pods):
     return {name: [draw(rng, pods, "my_ratings" in texts) for _ in range(2 * share if texts else share)] for name, (_, texts, _) in SETS.items()}
 
 
-# A port of its own for each call, below those that the kernel chooses from: after REDIRECT all calls have one destination, and a port that is
+# A port of its own for each call, above the proxy's and below those that the kernel chooses from: after REDIRECT all calls have one destination, and a port that is
 # used again too soon would be changed by conntrack.
-PORTS = itertools.count(10000)
+PORTS = itertools.count(16000)
 
 
 def send(client, address, port, call):
