@@ -6,6 +6,7 @@
 // URL grammar refuses; what it takes for the end of the connection, we may keep, never the other way round for a message behind.
 #include <http_parser.h>
 
+#include "base/text.h"
 #include "http/h1_testing.h"
 #include "tests/fuzz/fuzzing.h"
 
@@ -134,11 +135,20 @@ void compare(const char* what, const Message& ours, const Message& theirs) {
   if (ours.keeps_alive && !theirs.keeps_alive) require_same(what, "kept", "closed");
 }
 
+/// It takes any name that begins with Transfer-Encoding for Transfer-Encoding, when it asks whether the framing is right.
+bool has_longer_transfer_encoding(const HeaderMap& headers) {
+  constexpr std::string_view kName = "transfer-encoding";
+  for (const Field& field : headers)
+    if (field.name.size() > kName.size() && weir::equals_ignore_case(field.name.substr(0, kName.size()), kName)) return true;
+  return false;
+}
+
 void compare_request(std::string_view bytes) {
   RequestHead head;
   std::size_t resume = 0;
   ParseResult result = parse_request_head(bytes, {}, resume, head);
   if (result.state != ParseResult::State::done || head.framing == Framing::tunnel) return;
+  if (has_longer_transfer_encoding(head.headers)) return;
   std::optional<Message> ours = by_us(bytes, result.consumed, head);
   if (!ours) return;
   HttpParser theirs(false, true);
@@ -156,6 +166,7 @@ void compare_response(std::string_view bytes, std::string_view method) {
   std::size_t resume = 0;
   ParseResult result = parse_response_head(bytes, method, {}, resume, head);
   if (result.state != ParseResult::State::done || head.framing == Framing::tunnel) return;
+  if (has_longer_transfer_encoding(head.headers)) return;
   std::optional<Message> ours = by_us(bytes, result.consumed, head);
   if (!ours) return;
   HttpParser theirs(true, head.framing != Framing::none);
