@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "routing/name_filter.h"
 
 namespace weir::proxy {
 
@@ -124,7 +125,7 @@ void Admin::stats(const HttpRequest& request, const HttpServer::Respond& respond
   if (format == "prometheus") return stats_prometheus(request, respond);
   if (format != "text" && format != "json")
     return refuse(respond, 400, fmt::format("format {} is unknown; use text, json or prometheus\n", printable(format)));
-  auto wanted = compile_regex(request.parameter("filter").value_or(""), false);
+  auto wanted = routing::compile_name_filter(request.parameter("filter").value_or(""), false);
   if (!wanted) return refuse(respond, 400, wanted.error().to_text() + "\n");
   const StatsFilter filter{is_set(request, "usedonly"), *wanted};
   if (format == "json") return respond({.body = stats_json(hooks_.samples(), filter), .content_type = kJsonType});
@@ -132,7 +133,7 @@ void Admin::stats(const HttpRequest& request, const HttpServer::Respond& respond
 }
 
 void Admin::stats_prometheus(const HttpRequest& request, const HttpServer::Respond& respond) {
-  auto wanted = compile_regex(request.parameter("filter").value_or(""), false);
+  auto wanted = routing::compile_name_filter(request.parameter("filter").value_or(""), false);
   if (!wanted) return refuse(respond, 400, wanted.error().to_text() + "\n");
   respond({.body = prometheus({is_set(request, "usedonly"), *wanted}), .content_type = kPrometheusType});
 }

@@ -2,10 +2,10 @@
 #include "proxy/config_dump.h"
 
 #include <algorithm>
-#include <regex>
 
 #include "base/text.h"
 #include "proxy/proto_time.h"
+#include "routing/name_filter.h"
 #include "xds/messages.h"
 #include "xds/proto/admin.pb.h"
 #include "xds/proto/bootstrap.pb.h"
@@ -19,8 +19,6 @@ using google::protobuf::Any;
 using xds::Accepted;
 using xds::ResourceState;
 using xds::ResourceType;
-
-constexpr std::size_t kMaxExpression = 512;
 
 Any pack(const google::protobuf::Message& message) {
   Any any;
@@ -200,26 +198,8 @@ class Dumper {
 
 }  // namespace
 
-Result<std::function<bool(std::string_view)>> compile_regex(std::string_view expression, bool full) {
-  if (expression.empty()) return [](std::string_view) { return true; };
-  if (expression.size() > kMaxExpression)
-    return fail(ErrorCode::usage, "the expression has {} bytes, at most {}", expression.size(), kMaxExpression);
-  try {
-    auto regex = std::make_shared<std::regex>(std::string(expression), std::regex::ECMAScript | std::regex::optimize);
-    return [regex, full](std::string_view text) {
-      try {
-        return full ? std::regex_match(text.begin(), text.end(), *regex) : std::regex_search(text.begin(), text.end(), *regex);
-      } catch (const std::regex_error&) {  // too complex for this text
-        return false;
-      }
-    };
-  } catch (const std::regex_error& error) {
-    return fail(ErrorCode::usage, "\"{}\" is no regular expression: {}", printable(expression), error.what());
-  }
-}
-
 Result<std::string> config_dump(const DumpSource& source, const DumpQuery& query) {
-  auto wanted = compile_regex(query.name_regex, true);
+  auto wanted = routing::compile_name_filter(query.name_regex, true);
   if (!wanted) return pass(wanted.error(), "name_regex");
   return Dumper(source, query, std::move(*wanted)).run();
 }

@@ -46,7 +46,4 @@ std::string listeners_json(const Config& config);
 std::string clusters_text(const Config& config, const std::vector<ClusterFigures>& figures);
 std::string clusters_json(const Config& config, const std::vector<ClusterFigures>& figures);
 
-/// A full-match or search predicate; errors (usage) name what is wrong with the expression.
-Result<std::function<bool(std::string_view)>> compile_regex(std::string_view expression, bool full);
-
 }  // namespace weir::proxy
