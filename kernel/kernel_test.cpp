@@ -2,10 +2,19 @@
 #include <doctest/doctest.h>
 
 #include <csignal>
+#include <cstdlib>
+#include <fstream>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include "base/scope_exit.h"
 #include "kernel/accounts.h"
 #include "kernel/child.h"
+#include "kernel/netlink.h"
 #include "kernel/netns.h"
+#include "kernel/socket.h"
+#include "kernel/state_dir.h"
 
 namespace weir::kernel {
 namespace {
@@ -71,6 +80,89 @@ TEST_CASE("a signal's death is 128 and its number") {
   auto end = child->wait();
   REQUIRE(end);
   CHECK(end->exit_code == 128 + SIGTERM);
+}
+
+TEST_CASE("a program that may not be run, or is none, is named with the reason") {
+  char name[] = "/tmp/weir-program-XXXXXX";
+  const int fd = ::mkstemp(name);
+  REQUIRE(fd >= 0);
+  ::close(fd);
+  ScopeExit remove([&] { ::unlink(name); });
+  auto output = run({name});
+  REQUIRE(!output);
+  CHECK(output.error().to_text() == fmt::format("starting {}: Permission denied", name));
+  ::chmod(name, 0700);
+  std::ofstream(name) << "\x7f"
+                         "ELF";
+  output = run({name});
+  REQUIRE(!output);
+  CHECK(output.error().to_text() == fmt::format("starting {}: Exec format error", name));
+}
+
+/// No new descriptor can be made while it lives.
+class NoDescriptors {
+ public:
+  NoDescriptors() {
+    ::getrlimit(RLIMIT_NOFILE, &before_);
+    rlimit none = before_;
+    const int next = ::dup(0);
+    ::close(next);
+    none.rlim_cur = static_cast<rlim_t>(next);
+    ::setrlimit(RLIMIT_NOFILE, &none);
+  }
+  ~NoDescriptors() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+  NoDescriptors(const NoDescriptors&) = delete;
+  NoDescriptors& operator=(const NoDescriptors&) = delete;
+
+ private:
+  rlimit before_{};
+};
+
+TEST_CASE("without descriptors every call says so, and none is lost") {
+  const SocketAddr loopback{IpAddr::loopback(Family::v4), 0};
+  auto listener = listen_tcp(loopback);
+  REQUIRE(listener);
+  auto at = local_address(listener->ref());
+  REQUIRE(at);
+  auto waiting = connect_tcp(*at);
+  REQUIRE(waiting);
+  std::vector<std::string> told;
+  {
+    const NoDescriptors none;
+    const auto tell = [&](const auto& result) { told.push_back(result ? "success" : result.error().to_text()); };
+    tell(listen_tcp(loopback));
+    tell(listen_unix("/nowhere/weir.sock"));
+    tell(connect_tcp(loopback));
+    tell(connect_unix("/nowhere/weir.sock"));
+    tell(accept(listener->ref()));
+    tell(run({"true"}));
+    tell(Netns::current());
+    tell(open_netlink()->ask(NetlinkBus::route, std::string(16, '\0')));
+    tell(StateDir::open("/tmp").and_then([](const StateDir& dir) { return dir.save("x", "y"); }));
+  }
+  for (const std::string& text : told) {
+    CAPTURE(text);
+    CHECK((text.find("Too many open files") != std::string::npos || text.find("state directory /tmp") == 0));
+  }
+  CHECK(told.size() == 9);
+  // What waited is there once there is room again.
+  auto accepted = accept(listener->ref());
+  REQUIRE(accepted);
+  CHECK(accepted->has_value());
+}
+
+TEST_CASE("an address that is in use is named with the remedy, and so is one that is not ours") {
+  auto first = listen_tcp({IpAddr::loopback(Family::v4), 0});
+  REQUIRE(first);
+  auto at = local_address(first->ref());
+  REQUIRE(at);
+  auto second = listen_tcp(*at);
+  REQUIRE(!second);
+  CHECK(second.error().to_text().find(at->to_text()) != std::string::npos);
+  CHECK(second.error().to_text().find("ss -ltnp") != std::string::npos);
+  auto elsewhere = listen_tcp({*IpAddr::parse("192.0.2.1"), 80});
+  REQUIRE(!elsewhere);
+  CHECK(elsewhere.error().to_text() == "cannot listen on 192.0.2.1:80: the address is not on this machine; see: ip addr");
 }
 
 }  // namespace
