@@ -135,11 +135,12 @@ void compare(const char* what, const Message& ours, const Message& theirs) {
   if (ours.keeps_alive && !theirs.keeps_alive) require_same(what, "kept", "closed");
 }
 
-/// It takes any name that begins with Transfer-Encoding for Transfer-Encoding, when it asks whether the framing is right.
-bool has_longer_transfer_encoding(const HeaderMap& headers) {
+/// It takes any name that begins with Transfer-Encoding for Transfer-Encoding, in the head and in trailers.
+bool has_longer_transfer_encoding(std::string_view bytes) {
   constexpr std::string_view kName = "transfer-encoding";
-  for (const Field& field : headers)
-    if (field.name.size() > kName.size() && weir::equals_ignore_case(field.name.substr(0, kName.size()), kName)) return true;
+  std::string lower = weir::to_lower(bytes);
+  for (std::size_t at = lower.find(kName); at != std::string::npos; at = lower.find(kName, at + 1))
+    if (!std::string_view(lower).substr(at + kName.size()).starts_with(':')) return true;
   return false;
 }
 
@@ -148,7 +149,6 @@ void compare_request(std::string_view bytes) {
   std::size_t resume = 0;
   ParseResult result = parse_request_head(bytes, {}, resume, head);
   if (result.state != ParseResult::State::done || head.framing == Framing::tunnel) return;
-  if (has_longer_transfer_encoding(head.headers)) return;
   std::optional<Message> ours = by_us(bytes, result.consumed, head);
   if (!ours) return;
   HttpParser theirs(false, true);
@@ -166,7 +166,6 @@ void compare_response(std::string_view bytes, std::string_view method) {
   std::size_t resume = 0;
   ParseResult result = parse_response_head(bytes, method, {}, resume, head);
   if (result.state != ParseResult::State::done || head.framing == Framing::tunnel) return;
-  if (has_longer_transfer_encoding(head.headers)) return;
   std::optional<Message> ours = by_us(bytes, result.consumed, head);
   if (!ours) return;
   HttpParser theirs(true, head.framing != Framing::none);
@@ -182,6 +181,7 @@ void compare_response(std::string_view bytes, std::string_view method) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return 0;
   std::string_view bytes = text_of(data + 1, size - 1);
+  if (has_longer_transfer_encoding(bytes)) return 0;
   if ((data[0] & 1) != 0) {
     compare_response(bytes, (data[0] & 2) != 0 ? "HEAD" : "GET");
   } else {
