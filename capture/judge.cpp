@@ -37,6 +37,7 @@ bool matches_place(const Match& match, const Packet& packet) {
   if (!match.in_interface.empty() && !is_interface(match.in_interface, in)) return false;
   if (!match.out_interface.empty() && !is_interface(match.out_interface, out)) return false;
   if (!match.not_in_interface.empty() && is_interface(match.not_in_interface, in)) return false;
+  if (match.is_invalid && !packet.is_invalid) return false;
   return !match.to_this_sandbox || packet.to_this_sandbox;
 }
 
@@ -75,6 +76,7 @@ std::string_view name(Outcome outcome) {
     case Outcome::outbound: return "to the proxy's outbound port";
     case Outcome::reset: return "reset";
     case Outcome::held: return "held";
+    case Outcome::dropped: return "dropped";
   }
   return "?";
 }
@@ -88,6 +90,10 @@ Judgement judge(const CapturePlan& plan, const Packet& packet) {
 
   if (const Step* step = walk(plan, packet.from_outside ? Chain::guard_inbound : Chain::guard_outbound, seen))
     return decided(Outcome::reset, *step);
+  if (packet.from_outside || packet.interface == "lo")
+    if (const Step* step = walk(plan, Chain::tracked_inbound, seen)) return decided(Outcome::dropped, *step);
+  // nf_nat leaves alone what belongs to no connection.
+  if (packet.is_invalid) return {.why = "connection tracking cannot place it, so it is not translated"};
   const Step* step = walk(plan, packet.from_outside ? Chain::inbound : Chain::outbound, seen);
   if (step == nullptr) return {.why = "no step matches"};
   if (step->verdict == Verdict::pass) return decided(Outcome::direct, *step);

@@ -71,7 +71,9 @@ inline ParseOutcome parse_config(const std::string& config) {
 inline Packet packet(const Row& row) {
   Packet packet;
   packet.from_outside = row.from != "pod";
-  packet.is_tcp = row.protocol == "tcp";
+  packet.is_tcp = row.protocol != "udp";
+  packet.is_invalid = row.protocol == "fin";  // the end of a connection that never was
+  packet.is_first = !packet.is_invalid;
   packet.port = row.port;
   packet.uid = row.uid;
   packet.gid = row.gid;
@@ -90,6 +92,7 @@ inline Packet packet(const Row& row) {
 /// What judge must say for the row's expected text.
 inline Outcome outcome(const Row& row) {
   if (row.expected == "RST") return Outcome::reset;
+  if (row.expected == "TIMEOUT") return Outcome::dropped;
   if (row.expected.starts_with("IN15")) return Outcome::inbound;
   if (row.expected.starts_with("OUT15")) return Outcome::outbound;
   return Outcome::direct;

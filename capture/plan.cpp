@@ -30,6 +30,8 @@ class Planner {
     if (policy_.mode == Mode::none) return {.steps = {}, .start_gate = std::nullopt, .needs_inbound_source6 = false};
     plan_.start_gate = policy_.start_gate;
     guards();
+    if (policy_.drop_invalid)
+      add(Chain::tracked_inbound, {.is_invalid = true}, Verdict::drop, "--drop-invalid: connection tracking cannot place it");
     targets();
     inbound();
     outbound();
@@ -211,10 +213,22 @@ std::string signed_list(std::string_view label, const std::vector<Cidr>& is, con
 
 CapturePlan plan(const CapturePolicy& policy) { return Planner(policy).make(); }
 
+bool is_always_there(Chain chain) { return chain != Chain::tracked_inbound; }
+
+std::vector<Chain> chains_of(const CapturePlan& plan) {
+  std::vector<Chain> chains;
+  for (Chain chain : kChains)
+    if (is_always_there(chain) ||
+        std::any_of(plan.steps.begin(), plan.steps.end(), [&](const Step& step) { return step.chain == chain; }))
+      chains.push_back(chain);
+  return chains;
+}
+
 std::string_view name(Chain chain) {
   switch (chain) {
     case Chain::guard_inbound: return "guard_inbound";
     case Chain::guard_outbound: return "guard_outbound";
+    case Chain::tracked_inbound: return "tracked_inbound";
     case Chain::inbound: return "inbound";
     case Chain::outbound: return "outbound";
     case Chain::to_inbound: return "to_inbound";
@@ -232,6 +246,7 @@ std::string_view name(Verdict verdict) {
     case Verdict::reset: return "reset";
     case Verdict::hold: return "hold";
     case Verdict::open_gate: return "open the gate";
+    case Verdict::drop: return "drop";
   }
   return "?";
 }
@@ -251,6 +266,7 @@ std::string to_text(const Match& match) {
   add(signed_list("from", match.source, {}));
   add(signed_list("to", match.destination, match.not_destination));
   if (match.to_this_sandbox) add("to this sandbox");
+  if (match.is_invalid) add("invalid");
   if (!match.ports.empty()) add("port " + match.ports.to_text());
   if (!match.not_ports.empty()) add("port not " + match.not_ports.to_text());
   add(signed_list("uid", match.uids, match.not_uids));
@@ -266,7 +282,7 @@ std::string verdict_text(const Step& step) {
 std::string to_text(const CapturePlan& plan) {
   if (plan.steps.empty()) return "nothing is captured\n";
   std::string text;
-  for (Chain chain : kChains) {
+  for (Chain chain : chains_of(plan)) {
     text += fmt::format("{}:\n", name(chain));
     int number = 0;
     for (const Step& step : plan.steps)

@@ -14,13 +14,16 @@
 
 namespace weir::capture {
 
-/// Where a step stands. A packet from outside meets guard_inbound, then inbound; one from a process of the sandbox meets
-/// guard_outbound, then outbound. `capture_*` verdicts lead to the to_* chains. Guards see every packet as its sender addressed
-/// it; inbound and outbound decide once, on a connection's first packet.
-enum class Chain : std::uint8_t { guard_inbound, guard_outbound, inbound, outbound, to_inbound, to_outbound };
-inline constexpr Chain kChains[] = {Chain::guard_inbound, Chain::guard_outbound, Chain::to_inbound,
+/// Where a step stands. A packet from outside meets guard_inbound, tracked_inbound, then inbound; one from a process of the
+/// sandbox meets guard_outbound, then outbound, and if it stays in the sandbox tracked_inbound too. `capture_*` verdicts lead to
+/// the to_* chains. Guards see every packet as its sender addressed it; tracked_inbound every packet, and what connection
+/// tracking thinks of it; inbound and outbound decide once, on a connection's first packet.
+enum class Chain : std::uint8_t { guard_inbound, guard_outbound, tracked_inbound, inbound, outbound, to_inbound, to_outbound };
+inline constexpr Chain kChains[] = {Chain::guard_inbound, Chain::guard_outbound, Chain::tracked_inbound, Chain::to_inbound,
                                     Chain::to_outbound,   Chain::inbound,        Chain::outbound};
 std::string_view name(Chain chain);
+/// Chains that stand in every plan; the others are there only if they have steps, since each costs every packet a little.
+bool is_always_there(Chain chain);
 
 enum class Verdict : std::uint8_t {
   pass,              ///< leave alone: direct
@@ -30,6 +33,7 @@ enum class Verdict : std::uint8_t {
   reset,             ///< refuse with a TCP reset
   hold,              ///< drop while the gate is closed (the kernel sends SYNs again), else go on
   open_gate,         ///< open the start gate for good, go on
+  drop,              ///< away with it, silently
 };
 std::string_view name(Verdict verdict);
 
@@ -47,6 +51,7 @@ struct Match {
   PortSet ports, not_ports;                        ///< TCP destination ports
   std::vector<std::uint32_t> uids, not_uids, gids, not_gids;  ///< of the sending socket's creator
   bool to_this_sandbox = false;                               ///< the destination is an address of this sandbox
+  bool is_invalid = false;  ///< connection tracking cannot place it (a segment of no connection it knows, wrong flags, …)
   friend bool operator==(const Match&, const Match&) = default;
 };
 /// "tcp, out lo, to not 127.0.0.1/32 ::1/128, port not 15008, uid 1337"; "everything" if nothing is asked.
@@ -71,6 +76,9 @@ struct CapturePlan {
   friend bool operator==(const CapturePlan&, const CapturePlan&) = default;
 };
 
+/// The chains that the plan needs, in the order of kChains.
+std::vector<Chain> chains_of(const CapturePlan& plan);
+
 /// The one place that decides. `policy` must have no errors (validate). Mode none gives an empty plan.
 CapturePlan plan(const CapturePolicy& policy);
 
@@ -85,9 +93,17 @@ struct Packet {
   std::uint32_t uid = 0, gid = 0;  ///< meaningful if not from_outside
   bool to_this_sandbox = false;    ///< the destination is one of the sandbox's addresses
   bool gate_is_closed = false;     ///< the start gate still holds
+  bool is_invalid = false;         ///< connection tracking cannot place it
 };
 
-enum class Outcome : std::uint8_t { direct, inbound, outbound, reset, held };  ///< inbound/outbound: to that port of the proxy
+enum class Outcome : std::uint8_t {
+  direct,
+  inbound,
+  outbound,
+  reset,
+  held,
+  dropped
+};  ///< inbound/outbound: to that port of the proxy
 std::string_view name(Outcome outcome);
 
 struct Judgement {

@@ -58,6 +58,7 @@ struct CapturePolicy {
   std::vector<std::string> kube_virt_interfaces;    ///< traffic that comes in here counts as outbound
   Cidr loopback_cidr4{IpAddr::v4(0x7f000001), 32};  ///< what "localhost" is in IPv4; in IPv6 always ::1/128
   OwnerGroups owner_groups;
+  bool drop_invalid = false;  ///< drop what connection tracking cannot place, of every protocol
   /// Start gate: new captured connections wait (their SYNs are dropped) until the proxy's uid sends its first packet, at most so
   /// long. nullopt: no gate.
   std::optional<Nanoseconds> start_gate;

@@ -78,7 +78,7 @@ TEST_CASE("what weir-init says, word by word") {
       {"contradicting-verbs", {"check", "--cleanup-only"}},
       {"several-mistakes", {"-p", "0", "-z", "x", "-x", "300.1.2.3/8,*", "--start-gate=hold", "--nonsense"}},
       {"bad-environment", {"-b", "*"}, {{"INBOUND_CAPTURE_PORT", "abc"}, {"DRY_RUN", "maybe"}}},
-      {"not-supported", {"-m", "TPROXY", "--redirect-dns", "--drop-invalid", "--cni-mode=true"}},
+      {"not-supported", {"-m", "TPROXY", "--redirect-dns", "--cni-mode=true"}},
       {"without-effect", {"explain", "-b", "80", "-d", "90", "--from", "outside", "--to", "10.1.0.2:80"}},
       {"no-cap-net-admin", kAll, {}, EPERM},
       {"no-nf-tables", kAll, {}, EOPNOTSUPP},

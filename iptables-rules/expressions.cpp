@@ -114,6 +114,12 @@ class Builder {
       nftnl_expr_set_u32(e, NFTNL_EXPR_META_DREG, kRegister);
     });
   }
+  void load_ct(std::uint32_t key) {
+    add("ct", [&](nftnl_expr* e) {
+      nftnl_expr_set_u32(e, NFTNL_EXPR_CT_KEY, key);
+      nftnl_expr_set_u32(e, NFTNL_EXPR_CT_DREG, kRegister);
+    });
+  }
   void load_payload(std::uint32_t base, std::uint32_t offset, std::uint32_t size) {
     add("payload", [&](nftnl_expr* e) {
       nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_DREG, kRegister);
@@ -209,6 +215,7 @@ class Builder {
         mask(std::string(1, static_cast<char>(kTcpSynAck)));
         return compare(term.is_negated, std::string(1, static_cast<char>(kTcpSyn)));
       case Field::daddr_is_local: return add_is_local();
+      case Field::ct_invalid: return add_is_invalid();
       case Field::holding: load_gate_key(); return look_up(std::string(kHoldingSet).c_str(), 0, false);
     }
   }
@@ -221,6 +228,14 @@ class Builder {
     });
     const std::uint32_t local = RTN_LOCAL;
     compare(false, std::string(reinterpret_cast<const char*>(&local), sizeof local));
+  }
+
+  /// As nft(8) writes `ct state invalid`.
+  void add_is_invalid() {
+    const std::uint32_t invalid = 1;  // NF_CT_STATE_INVALID_BIT
+    load_ct(NFT_CT_STATE);
+    mask(std::string(reinterpret_cast<const char*>(&invalid), sizeof invalid));
+    compare(true, std::string(sizeof invalid, '\0'));
   }
 
   void add_verdict(std::uint32_t verdict, std::string_view chain = {}) {

@@ -115,6 +115,16 @@ void add_chain(Batch& batch, std::string_view table, capture::Chain chain) {
   add_chain_object(batch, object.get());
 }
 
+void delete_chain(Batch& batch, std::string_view table, capture::Chain chain) {
+  ChainObject object(nftnl_chain_alloc());
+  nftnl_chain_set_str(object.get(), NFTNL_CHAIN_TABLE, std::string(table).c_str());
+  nftnl_chain_set_str(object.get(), NFTNL_CHAIN_NAME, std::string(capture::name(chain)).c_str());
+  Buffer buffer;
+  nlmsghdr* header = start(buffer, NFT_MSG_DELCHAIN, 0);
+  nftnl_chain_nlmsg_build_payload(header, object.get());
+  batch.push_back({finished(header), fmt::format("deleting chain {}", capture::name(chain))});
+}
+
 void add_chain_object(Batch& batch, nftnl_chain* chain) {
   Buffer buffer;
   nlmsghdr* header = start(buffer, NFT_MSG_NEWCHAIN, NLM_F_CREATE | NLM_F_EXCL);

@@ -46,6 +46,7 @@ using Batch = std::vector<Labelled>;
 void add_table(Batch& batch, std::string_view table, std::string_view comment);
 void delete_table(Batch& batch, std::string_view table);
 void add_chain(Batch& batch, std::string_view table, capture::Chain chain);
+void delete_chain(Batch& batch, std::string_view table, capture::Chain chain);
 /// Deletes all rules of the table; chains and named sets stay.
 void flush_rules(Batch& batch, std::string_view table);
 void add_rules(Batch& batch, std::string_view table, const std::vector<Rule>& rules);

@@ -110,7 +110,7 @@ class NftRedirector : public capture::Redirector {
   }
 
   std::string render(const CapturePlan& plan) const override {
-    return plan.steps.empty() ? "# nothing is to be captured\n" : to_text(compile(plan), plan.start_gate);
+    return plan.steps.empty() ? "# nothing is to be captured\n" : ruleset_text(plan);
   }
 
  private:
@@ -189,9 +189,19 @@ class NftRedirector : public capture::Redirector {
 
   /// Everything of the table but itself.
   static void fill(Batch& batch, std::string_view table, const CapturePlan& plan, bool is_armed) {
-    for (capture::Chain chain : capture::kChains) add_chain(batch, table, chain);
+    for (capture::Chain chain : capture::chains_of(plan)) add_chain(batch, table, chain);
     if (plan.start_gate) add_holding_set(batch, table, *plan.start_gate, is_armed);
     add_rules(batch, table, compile(plan));
+  }
+
+  /// Chains that not every plan has come and go with the rules.
+  static void change_chains(Batch& batch, const Snapshot& now, const CapturePlan& plan) {
+    const std::vector<capture::Chain> wanted = capture::chains_of(plan);
+    for (capture::Chain chain : capture::kChains) {
+      const bool is_wanted = std::find(wanted.begin(), wanted.end(), chain) != wanted.end();
+      if (is_wanted && !has_chain(now, chain)) add_chain(batch, kTable, chain);
+      if (!is_wanted && has_chain(now, chain)) delete_chain(batch, kTable, chain);
+    }
   }
 
   /// The gate is armed when a sandbox is enrolled, and never again: a later apply finds the set as the proxy or time left it.
@@ -199,6 +209,7 @@ class NftRedirector : public capture::Redirector {
     Batch batch;
     if (now.has_table && has_our_chains(now)) {
       flush_rules(batch, kTable);
+      change_chains(batch, now, plan);
       if (now.has_holding_set && !plan.start_gate) delete_holding_set(batch, kTable);
       if (!now.has_holding_set && plan.start_gate) add_holding_set(batch, kTable, *plan.start_gate, false);
       add_rules(batch, kTable, compile(plan));

@@ -134,6 +134,7 @@ class Compiler {
     if (match_.protocol != Match::Protocol::any && !looks_at_tcp)
       add(Field::l4proto, match_.protocol == Match::Protocol::not_tcp, {single(std::string(1, char{IPPROTO_TCP}))});
     if (match_.to_this_sandbox) add(Field::daddr_is_local, false, {});
+    if (match_.is_invalid) add(Field::ct_invalid, false, {});
     add_if(Field::skuid, match_.uids, match_.not_uids);
     add_if(Field::skgid, match_.gids, match_.not_gids);
     return rule;
@@ -154,7 +155,8 @@ class Compiler {
       case Verdict::capture_outbound: return {.kind = Kind::jump, .chain = capture::name(Chain::to_outbound)};
       case Verdict::redirect: return {.kind = Kind::redirect, .port = step_.redirect_port};
       case Verdict::reset: return {.kind = Kind::reset};
-      case Verdict::hold: return {.kind = Kind::drop};
+      case Verdict::hold:
+      case Verdict::drop: return {.kind = Kind::drop};
       case Verdict::open_gate: return {.kind = Kind::open_gate};
     }
     return {};
@@ -180,6 +182,7 @@ std::optional<Hook> hook_of(Chain chain) {
   switch (chain) {
     case Chain::guard_inbound: return Hook{"filter", "prerouting", NF_INET_PRE_ROUTING, -300};
     case Chain::guard_outbound: return Hook{"filter", "output", NF_INET_LOCAL_OUT, -300};
+    case Chain::tracked_inbound: return Hook{"filter", "prerouting", NF_INET_PRE_ROUTING, -150};
     case Chain::inbound: return Hook{"nat", "prerouting", NF_INET_PRE_ROUTING, -100};
     case Chain::outbound: return Hook{"nat", "output", NF_INET_LOCAL_OUT, -100};
     case Chain::to_inbound:

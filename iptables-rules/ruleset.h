@@ -24,6 +24,7 @@ enum class Field : std::uint8_t {
   daddr_is_local,
   skuid,
   skgid,
+  ct_invalid,
   holding
 };
 
@@ -73,7 +74,7 @@ inline constexpr std::string_view kHoldingSet = "holding";
 inline constexpr std::string_view kOwnerMark = "owner: weir";
 
 /// Text that `nft -f` accepts; it replaces an earlier table of ours in one transaction.
-std::string to_text(const std::vector<Rule>& rules, const std::optional<Nanoseconds>& start_gate);
+std::string ruleset_text(const capture::CapturePlan& plan);
 /// One rule without its comment: `oifname "lo" ip daddr != 127.0.0.1 accept`.
 std::string to_text(const Rule& rule);
 

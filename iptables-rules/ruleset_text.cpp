@@ -82,6 +82,7 @@ std::string term_text(const Term& term, std::optional<Family> family) {
   switch (term.field) {
     case Field::tcp_syn: return fmt::format("tcp flags & (syn | ack) {} syn", term.is_negated ? "!=" : "==");
     case Field::daddr_is_local: return "fib daddr type local";
+    case Field::ct_invalid: return "ct state invalid";
     // The set has one key, 0: any expression that always yields it would do.
     case Field::holding: return fmt::format("meta mark & 0x0 == @{}", kHoldingSet);
     default: return fmt::format("{} {}{}", selector(term.field, family), term.is_negated ? "!= " : "", keys_text(term));
@@ -108,15 +109,16 @@ std::string to_text(const Rule& rule) {
   return text + action_text(rule.action);
 }
 
-std::string to_text(const std::vector<Rule>& rules, const std::optional<Nanoseconds>& start_gate) {
+std::string ruleset_text(const capture::CapturePlan& plan) {
+  const std::vector<Rule> rules = compile(plan);
   // The first line makes the second succeed where there is no table yet.
   std::string text =
       fmt::format("table inet {0}\ndelete table inet {0}\ntable inet {0} {{\n\tcomment \"{1}\"\n", kTable, kOwnerMark);
-  if (start_gate)
+  if (plan.start_gate)
     text += fmt::format(
         "\tset {} {{\n\t\ttype mark\n\t\tsize 1\n\t\tflags dynamic,timeout\n\t\telements = {{ 0x0 timeout {}ms }}\n\t}}\n",
-        kHoldingSet, gate_timeout(*start_gate));
-  for (capture::Chain chain : capture::kChains) {
+        kHoldingSet, gate_timeout(*plan.start_gate));
+  for (capture::Chain chain : capture::chains_of(plan)) {
     text += fmt::format("\tchain {} {{\n", capture::name(chain));
     if (auto hook = hook_of(chain))
       text += fmt::format("\t\ttype {} hook {} priority {}; policy accept;\n", hook->type, hook->point, hook->priority);

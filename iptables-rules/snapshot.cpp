@@ -200,12 +200,22 @@ Result<Snapshot> take_snapshot(Netlink& netlink) {
               "the nftables rules changed {} times while they were read: who keeps changing them? See: nft monitor", kAttempts);
 }
 
+bool has_chain(const Snapshot& snapshot, capture::Chain chain) {
+  return snapshot.chains.contains(std::string(capture::name(chain)));
+}
+
 bool has_our_chains(const Snapshot& snapshot) {
-  if (snapshot.chains.size() != std::size(capture::kChains)) return false;
-  return std::all_of(std::begin(capture::kChains), std::end(capture::kChains), [&](capture::Chain chain) {
+  std::size_t ours = 0;
+  for (capture::Chain chain : capture::kChains) {
     auto found = snapshot.chains.find(std::string(capture::name(chain)));
-    return found != snapshot.chains.end() && found->second == wanted_hook(chain);
-  });
+    if (found == snapshot.chains.end()) {
+      if (capture::is_always_there(chain)) return false;
+      continue;
+    }
+    if (found->second != wanted_hook(chain)) return false;
+    ++ours;
+  }
+  return ours == snapshot.chains.size();
 }
 
 std::vector<std::string> differences(const Snapshot& snapshot, const std::vector<Rule>& rules, const capture::CapturePlan& plan) {
@@ -218,7 +228,8 @@ std::vector<std::string> differences(const Snapshot& snapshot, const std::vector
   if (!snapshot.is_ours()) return {fmt::format("the table inet {} is not ours: its comment is not \"{}\"", kTable, kOwnerMark)};
   if (snapshot.has_holding_set != plan.start_gate.has_value())
     out.push_back(plan.start_gate ? "the start gate's set is missing" : "there is a start gate, but none is wanted");
-  for (capture::Chain chain : capture::kChains) {
+  const std::vector<capture::Chain> chains = capture::chains_of(plan);
+  for (capture::Chain chain : chains) {
     const std::string name(capture::name(chain));
     auto found = snapshot.chains.find(name);
     if (found == snapshot.chains.end()) {
@@ -233,7 +244,7 @@ std::vector<std::string> differences(const Snapshot& snapshot, const std::vector
     compare_rules(name, wanted, present == snapshot.rules.end() ? std::vector<std::string>{} : present->second, plan, out);
   }
   for (const auto& [name, hook] : snapshot.chains)
-    if (std::none_of(std::begin(capture::kChains), std::end(capture::kChains),
+    if (std::none_of(chains.begin(), chains.end(),
                      [&present = name](capture::Chain chain) { return capture::name(chain) == present; }))
       out.push_back(fmt::format("chain {} is not of the plan", name));
   return out;

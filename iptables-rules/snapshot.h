@@ -27,8 +27,10 @@ struct Snapshot {
 /// Reads the table of our name. Asks again while others change the ruleset. Without privilege or nf_tables: code environment.
 Result<Snapshot> take_snapshot(kernel::Netlink& netlink);
 
-/// True if the chains stand as we would make them, so that replacing rules suffices.
+/// True if all chains are ours and hang where we would hang them, so that replacing rules, and adding or deleting chains that not
+/// every plan has, suffices.
 bool has_our_chains(const Snapshot& snapshot);
+bool has_chain(const Snapshot& snapshot, capture::Chain chain);
 
 /// Sentences that say what differs, by the plan's steps.
 std::vector<std::string> differences(const Snapshot& snapshot, const std::vector<Rule>& rules, const capture::CapturePlan& plan);

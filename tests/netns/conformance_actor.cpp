@@ -3,8 +3,12 @@
 
 #include <csignal>
 #include <cstdio>
+#include <cstring>
 #include <fcntl.h>
 #include <grp.h>
+#include <netinet/in.h>
+#include <netinet/ip.h>
+#include <netinet/tcp.h>
 #include <iostream>
 #include <map>
 #include <poll.h>
@@ -135,6 +139,49 @@ std::string send_datagram(const SocketAddr& to, int limit_ms) {
   return fmt::format("{} from={}", std::string_view(buffer, static_cast<std::size_t>(got)), SocketAddr::from(from)->to_text());
 }
 
+std::uint16_t checksum(const std::string& bytes) {
+  std::uint32_t sum = 0;
+  for (std::size_t i = 0; i + 1 < bytes.size(); i += 2)
+    sum += (static_cast<unsigned char>(bytes[i]) << 8U) | static_cast<unsigned char>(bytes[i + 1]);
+  while (sum >> 16U != 0) sum = (sum & 0xffffU) + (sum >> 16U);
+  return htons(static_cast<std::uint16_t>(~sum));
+}
+
+/// Bare FIN and ACK from a raw socket.
+std::string send_fin(const SocketAddr& to, int limit_ms) {
+  const bool v4 = to.ip.is_v4();
+  UniqueFd fd(::socket(v4 ? AF_INET : AF_INET6, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP));
+  sockaddr_storage storage;
+  socklen_t size = SocketAddr{to.ip, 0}.to_sockaddr(storage);
+  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&storage), size) != 0) return errno_text(errno);
+  auto own = kernel::local_address(fd.ref());
+  if (!own) return own.error().to_text();
+  static std::uint16_t port = 20000;  // no connection's
+  tcphdr header{};
+  header.source = htons(++port);
+  header.dest = htons(to.port);
+  header.seq = header.ack_seq = htonl(1);
+  header.doff = sizeof header / 4;
+  header.fin = header.ack = 1;
+  const std::uint16_t length = htons(sizeof header);
+  const std::string addresses = std::string(own->ip.bytes()) + std::string(to.ip.bytes());
+  const std::string length_text(reinterpret_cast<const char*>(&length), sizeof length);
+  // RFC 9293 3.1 and RFC 8200 8.1: the order of length and protocol does not matter to the sum.
+  const std::string summed = addresses + std::string(1, '\0') + char{IPPROTO_TCP} + length_text;
+  header.check = checksum(summed + std::string(reinterpret_cast<const char*>(&header), sizeof header));
+  if (::send(fd.get(), &header, sizeof header, 0) < 0) return errno_text(errno);
+  while (wait_for(fd.ref(), POLLIN, limit_ms)) {
+    alignas(4) char buffer[512];
+    const ssize_t got = ::recv(fd.get(), buffer, sizeof buffer, 0);
+    const std::size_t skip = v4 && got > 0 ? static_cast<std::size_t>(reinterpret_cast<const iphdr*>(buffer)->ihl) * 4 : 0;
+    if (got < static_cast<ssize_t>(skip + sizeof header)) continue;
+    tcphdr answer;
+    std::memcpy(&answer, buffer + skip, sizeof answer);
+    if (answer.dest == header.source && answer.rst != 0) return "ANSWERED";
+  }
+  return "TIMEOUT";
+}
+
 class Obedience {
  public:
   std::string answer(const std::vector<std::string_view>& words) {
@@ -149,6 +196,7 @@ class Obedience {
     const SocketAddr to{*IpAddr::parse(words.at(1)), static_cast<Port>(*parse_uint(words.at(2)))};
     if (verb == "open") return connect(to, "-", 5000, kept_);
     const int limit = static_cast<int>(*parse_uint(words.at(4)));
+    if (verb == "fin") return send_fin(to, limit);
     UniqueFd connection;
     return verb == "tcp" ? connect(to, std::string(words.at(3)), limit, connection) : send_datagram(to, limit);
   }

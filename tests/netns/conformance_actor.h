@@ -16,6 +16,8 @@ namespace weir::conformance {
 ///   serve-udp LABEL=PORT …      answers each datagram with "LABEL peer=…"
 ///   tcp ADDRESS PORT SOURCE MS  connects ("-": any source) and answers what it was told; "RST"; "TIMEOUT"
 ///   udp ADDRESS PORT SOURCE MS  the same with a datagram; adds "from=…"
+///   fin ADDRESS PORT SOURCE MS  sends the end of a TCP connection that never was, which connection tracking calls invalid;
+///                               "ANSWERED" if a reset comes back; "TIMEOUT"
 ///   open ADDRESS PORT           connects and keeps the connection; ping TEXT: sends a line through it, answers what came
 ///                               back; close
 /// Each line is answered by one line.

@@ -185,8 +185,9 @@ std::string concrete(const std::string& expected, Family family) {
 std::string ask_row(const matrix::Row& row) {
   Lab& lab = Lab::instance();
   Actor& actor = row.from == "remote" ? lab.remote() : row.from == "vm" ? lab.vm() : lab.pod(row.uid, row.gid);
-  return actor.ask(fmt::format("{} {} {} {} 5000", row.protocol, matrix::address(row.destination, row.family).to_text(), row.port,
-                               row.source == "-" ? "-" : matrix::address(row.source, row.family).to_text()));
+  const int limit_ms = row.expected == "TIMEOUT" ? 300 : 5000;
+  return actor.ask(fmt::format("{} {} {} {} {}", row.protocol, matrix::address(row.destination, row.family).to_text(), row.port,
+                               row.source == "-" ? "-" : matrix::address(row.source, row.family).to_text(), limit_ms));
 }
 
 std::string app_to_remote(Family family, int limit_ms = 5000) {
@@ -254,7 +255,8 @@ TEST_CASE("a second apply changes nothing, not even handles") {
 TEST_CASE("remove leaves the namespace as it was") {
   Lab::instance().reset();
   const std::string before = state_of_namespace();
-  for (const char* config : {kDefaultConfig, "-b 80,90 -i 10.0.0.0/8,fd00::/8 -x 10.1.0.0/16 -k vnet0 -c eth1 -q 1-5 -o 22"}) {
+  for (const char* config :
+       {kDefaultConfig, "DROP_INVALID=1 -b *", "-b 80,90 -i 10.0.0.0/8,fd00::/8 -x 10.1.0.0/16 -k vnet0 -c eth1 -q 1-5 -o 22"}) {
     apply(gated(config, std::chrono::seconds(30)));
     CHECK(state_of_namespace() != before);
     auto removed = Lab::backend()->remove();
@@ -296,7 +298,7 @@ TEST_CASE("what we program and what we render are the same rules to nft") {
   for (const char* config :
        {kDefaultConfig,
         "-b 80,90-99 -i 10.0.0.0/8,192.168.1.1,fd00::/8,fd80::1 -x 10.1.0.0/16 -k vnet0 -c eth+ -q 1-5 -o 22 -u 3,4",
-        "-b * -i 127.0.0.0/8 -u 5"}) {
+        "-b * -i 127.0.0.0/8 -u 5", "DROP_INVALID=true -b * -i *"}) {
     const CapturePlan plan = gated(config, std::chrono::seconds(3000));
     // nft writes a set of one prefix without braces; how long the gate still holds differs.
     const std::string list = "nft list ruleset | sed -E 's/\\{ ([^ ,]*) \\}/\\1/; s/ expires [0-9a-z]+//'";
@@ -356,7 +358,7 @@ TEST_CASE("captured connections go on while the policy changes") {
   Actor& app = lab.pod(1000, 1000);
   CHECK(app.ask("open 10.1.0.1 80").starts_with("OUT15001"));
   CHECK(lab.remote().ask("open fd01::2 8080").starts_with("IN15006"));
-  for (const char* config : {"-b 80 -i 10.2.0.0/16", "-b * -i *"}) {
+  for (const char* config : {"-b 80 -i 10.2.0.0/16", "DROP_INVALID=1 -b * -i *", "-b * -i *"}) {
     apply(plan_of(config));
     CHECK(app.ask("ping on") == "on");
     CHECK(lab.remote().ask("ping on") == "on");

@@ -58,7 +58,8 @@ const CapturePlan& wanted() {
 /// With anonymous sets of every kind, so that putting it back is no trifle.
 const CapturePlan& older() {
   static const CapturePlan plan = plan_of(
-      "-b 80,90-99 -i 10.0.0.0/8,192.168.1.1,fd00::/8,fd80::1 -x 10.1.0.0/16,255.255.255.255 -k vnet0 -c eth+ -q 1-5 -o 22 -u "
+      "DROP_INVALID=1 -b 80,90-99 -i 10.0.0.0/8,192.168.1.1,fd00::/8,fd80::1 -x 10.1.0.0/16,255.255.255.255 -k vnet0 -c eth+ -q "
+      "1-5 -o 22 -u "
       "3,4",
       true);
   return plan;
