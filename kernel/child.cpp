@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernel/child.h"
 
+#include <algorithm>
+#include <chrono>
 #include <fcntl.h>
 #include <poll.h>
 #include <csignal>
@@ -58,14 +60,25 @@ bool take(UniqueFd& from, std::string& into) {
   return true;
 }
 
-/// Feeds and collects until the child has closed both of its outputs.
-void pump(UniqueFd& in, const std::string& input, UniqueFd& out, UniqueFd& err, Output& output) {
+using Clock = std::chrono::steady_clock;
+
+/// Milliseconds for poll(2), rounded up; -1: no limit.
+int left_until(const std::optional<Clock::time_point>& end) {
+  if (!end) return -1;
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(*end - Clock::now()).count();
+  return static_cast<int>(std::clamp<std::int64_t>(left, 0, 1'000'000));
+}
+
+/// Feeds and collects until the child has closed both of its outputs; false if the time is over before.
+bool pump(UniqueFd& in, const std::string& input, UniqueFd& out, UniqueFd& err, Output& output,
+          const std::optional<Clock::time_point>& end) {
   std::size_t fed = 0;
   ::fcntl(in.get(), F_SETFL, O_NONBLOCK);
   while (out || err) {
     if (in && fed == input.size()) in.reset();
     pollfd fds[] = {{in.get(), POLLOUT, 0}, {out.get(), POLLIN, 0}, {err.get(), POLLIN, 0}};
-    if (::poll(fds, 3, -1) < 0) continue;
+    if (end && Clock::now() >= *end) return false;
+    if (::poll(fds, 3, left_until(end)) < 0) continue;
     if (in && fds[0].revents != 0) {
       ssize_t size = ::write(in.get(), input.data() + fed, input.size() - fed);
       if (size > 0)
@@ -76,6 +89,7 @@ void pump(UniqueFd& in, const std::string& input, UniqueFd& out, UniqueFd& err, 
     if (out && fds[1].revents != 0 && !take(out, output.out)) out.reset();
     if (err && fds[2].revents != 0 && !take(err, output.err)) err.reset();
   }
+  return true;
 }
 
 }  // namespace
@@ -156,7 +170,7 @@ Error replace_process(const std::vector<std::string>& arguments, const std::map<
   return {ErrorCode::environment, fmt::format("starting {}: {}", arguments[0], errno_text(errno)), errno};
 }
 
-Result<Output> run(const std::vector<std::string>& arguments, const std::string& input) {
+Result<Output> run(const std::vector<std::string>& arguments, const std::string& input, std::optional<Nanoseconds> limit) {
   auto in = make_pipe(), out = make_pipe(), err = make_pipe();
   for (const auto* made : {&in, &out, &err})
     if (!*made) return pass(made->error());
@@ -174,8 +188,16 @@ Result<Output> run(const std::vector<std::string>& arguments, const std::string&
   }, before{};
   ignore.sa_handler = SIG_IGN;
   ::sigaction(SIGPIPE, &ignore, &before);
-  pump(in->writer, input, out->reader, err->reader, output);
+  std::optional<Clock::time_point> deadline;
+  if (limit) deadline = Clock::now() + *limit;
+  const bool in_time = pump(in->writer, input, out->reader, err->reader, output, deadline);
   ::sigaction(SIGPIPE, &before, nullptr);
+  if (!in_time) {
+    child->signal(SIGKILL);
+    if (auto killed = child->wait(); !killed) return pass(killed.error());
+    return pass(Error(ErrorCode::environment,
+                      fmt::format("{} did not end within {}, so it was killed", arguments[0], to_text(*limit)), ETIMEDOUT));
+  }
   auto end = child->wait();
   if (!end) return pass(end.error());
   output.exit_code = end->exit_code;

@@ -8,6 +8,7 @@
 #include <sys/types.h>
 #include <vector>
 
+#include "base/duration.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
 
@@ -51,8 +52,10 @@ struct Output {
   std::string out, err;
 };
 
-/// Runs a program to its end, feeding `input`, collecting what it prints (at most 16 MiB each).
-Result<Output> run(const std::vector<std::string>& arguments, const std::string& input = {});
+/// Runs a program to its end, feeding `input`, collecting what it prints (at most 16 MiB each). With a `limit`, a program that
+/// runs longer is killed: code environment, errno ETIMEDOUT.
+Result<Output> run(const std::vector<std::string>& arguments, const std::string& input = {},
+                   std::optional<Nanoseconds> limit = std::nullopt);
 
 /// Becomes another program in this process (exec); returns only if that fails.
 Error replace_process(const std::vector<std::string>& arguments,

@@ -165,5 +165,16 @@ TEST_CASE("an address that is in use is named with the remedy, and so is one tha
   CHECK(elsewhere.error().to_text() == "cannot listen on 192.0.2.1:80: the address is not on this machine; see: ip addr");
 }
 
+TEST_CASE("a program that takes longer than its limit is killed, also while it does not read its input") {
+  for (const std::string& input : {std::string(), std::string(1U << 20, 'x')}) {
+    auto output = run({"sh", "-c", "exec sleep 3600"}, input, std::chrono::milliseconds(50));
+    REQUIRE(!output);
+    CHECK(output.error().code() == ErrorCode::environment);
+    CHECK(output.error().sys_errno() == ETIMEDOUT);
+    CHECK(output.error().to_text().find("sh did not end within 50ms") == 0);
+  }
+  CHECK(run({"cat"}, "in time", std::chrono::seconds(60))->out == "in time");
+}
+
 }  // namespace
 }  // namespace weir::kernel

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <map>
+
+#include <fmt/format.h>
+
+#include "base/text.h"
+#include "iptables-rules/xtables_rules.h"
+#include "iptables-rules/xtables_save.h"
+
+namespace weir::xtables {
+
+namespace {
+
+const Table* find_table(const Tables& tables, std::string_view name) {
+  for (const Table& table : tables)
+    if (table.name == name) return &table;
+  return nullptr;
+}
+
+const UserChain* find_chain(const Table* table, std::string_view name) {
+  if (table != nullptr)
+    for (const UserChain& chain : table->chains)
+      if (chain.name == name) return &chain;
+  return nullptr;
+}
+
+void write_table(std::string& text, std::string_view name, const Table* from, const Table* to) {
+  static const Table kNothing;
+  if (from == nullptr) from = &kNothing;
+  if (to == nullptr) to = &kNothing;
+  if (from->empty() && to->empty()) return;
+  text += fmt::format("*{}\n", name);
+  // With --noflush, naming a chain that is there empties it.
+  for (const UserChain& chain : to->chains) text += fmt::format(":{} - [0:0]\n", chain.name);
+  std::string obsolete;
+  for (const UserChain& chain : from->chains) {
+    if (find_chain(to, chain.name) != nullptr) continue;
+    text += fmt::format(":{} - [0:0]\n", chain.name);
+    obsolete += fmt::format("-X {}\n", chain.name);
+  }
+  for (const Jump& jump : from->jumps) text += fmt::format("-D {} {}\n", jump.chain, jump.rule);
+  for (const UserChain& chain : to->chains)
+    for (const std::string& rule : chain.rules) text += fmt::format("-A {} {}\n", chain.name, rule);
+  for (const Jump& jump : to->jumps) text += fmt::format("-I {} {} {}\n", jump.chain, jump.position, jump.rule);
+  text += obsolete + "COMMIT\n";
+}
+
+/// Compares two lists of rules, in words.
+class ChainDifference {
+ public:
+  ChainDifference(const UserChain& wanted, const UserChain& standing, std::string where)
+      : wanted_(wanted), standing_(standing), where_(std::move(where)) {}
+
+  void find(std::vector<std::string>& found) const {
+    std::vector<std::string> want = canonical_rules(wanted_), have = canonical_rules(standing_);
+    if (want == have) return;
+    const std::size_t before = found.size();
+    report(found, want, have, wanted_.rules, "is missing");
+    report(found, have, want, standing_.rules, "is not of the plan");
+    if (found.size() == before) found.push_back(where_ + ": the rules stand in another order");
+  }
+
+ private:
+  static std::vector<std::string> canonical_rules(const UserChain& chain) {
+    std::vector<std::string> list;
+    for (const std::string& rule : chain.rules) list.push_back(canonical(rule));
+    return list;
+  }
+
+  /// The rules of `list` that `other` has not, or not so often.
+  void report(std::vector<std::string>& found, const std::vector<std::string>& list, const std::vector<std::string>& other,
+              const std::vector<std::string>& texts, std::string_view what) const {
+    std::map<std::string, std::size_t> there;
+    for (const std::string& rule : other) ++there[rule];
+    for (std::size_t i = 0; i < list.size(); ++i) {
+      auto same = there.find(list[i]);
+      if (same == there.end() || same->second == 0)
+        found.push_back(fmt::format("{}: rule {} {}: {}", where_, i + 1, what, texts[i]));
+      else
+        --same->second;
+    }
+  }
+
+  const UserChain& wanted_;
+  const UserChain& standing_;
+  std::string where_;
+};
+
+void compare_jumps(const Table& wanted, const Table* standing, const std::string& where, std::vector<std::string>& found) {
+  std::vector<Jump> others = standing == nullptr ? std::vector<Jump>() : standing->jumps;
+  for (const Jump& jump : wanted.jumps) {
+    auto same = std::find_if(others.begin(), others.end(), [&](const Jump& other) {
+      return other.chain == jump.chain && canonical(other.rule) == canonical(jump.rule);
+    });
+    if (same == others.end()) {
+      found.push_back(fmt::format("{}: the jump from {} is missing: {}", where, jump.chain, jump.rule));
+      continue;
+    }
+    if (same->position != jump.position)
+      found.push_back(fmt::format("{}: {} rule(s) of others stand in {} in front of the jump to our chain: {}", where,
+                                  same->position - jump.position, jump.chain, jump.rule));
+    others.erase(same);
+  }
+  for (const Jump& jump : others)
+    found.push_back(fmt::format("{}: a jump into our chains is not of the plan: {} {}", where, jump.chain, jump.rule));
+}
+
+}  // namespace
+
+std::string transition(const Tables& from, const Tables& to) {
+  std::string text;
+  for (const Table& table : to) write_table(text, table.name, find_table(from, table.name), &table);
+  // What goes altogether goes in the opposite order: captures before guards.
+  for (auto table = from.rbegin(); table != from.rend(); ++table)
+    if (find_table(to, table->name) == nullptr) write_table(text, table->name, &*table, nullptr);
+  return text;
+}
+
+std::string canonical(std::string_view rule) {
+  std::vector<std::string> conditions;
+  bool is_negated = false;
+  const std::vector<std::string> all = words(rule);
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    if (all[i] == "!") {
+      is_negated = true;
+    } else if (all[i] == "-m") {
+      ++i;
+    } else if (all[i] == "--comment" && i + 1 < all.size()) {
+      std::string text = all[++i];
+      if (text == fmt::format("{}{}", kOwnerMark, kAddedMark)) text = kOwnerMark;
+      conditions.push_back("--comment " + text);
+    } else if (all[i].starts_with("-") || conditions.empty()) {
+      conditions.push_back((is_negated ? "! " : "") + all[i]);
+      is_negated = false;
+    } else {
+      conditions.back() += " " + all[i];
+    }
+  }
+  std::sort(conditions.begin(), conditions.end());
+  return join(conditions, "\n");
+}
+
+std::vector<std::string> differences(const Tables& wanted, const Tables& standing, Family family) {
+  std::vector<std::string> found;
+  for (const Table& table : wanted) {
+    const std::string where = fmt::format("{}, table {}", to_text(family), table.name);
+    const Table* there = find_table(standing, table.name);
+    for (const UserChain& chain : table.chains) {
+      const UserChain* same = find_chain(there, chain.name);
+      if (same == nullptr)
+        found.push_back(fmt::format("{}: chain {} is missing", where, chain.name));
+      else
+        ChainDifference(chain, *same, fmt::format("{}, chain {}", where, chain.name)).find(found);
+    }
+    compare_jumps(table, there, where, found);
+  }
+  for (const Table& table : standing) {
+    const Table* same = find_table(wanted, table.name);
+    const std::string where = fmt::format("{}, table {}", to_text(family), table.name);
+    for (const UserChain& chain : table.chains)
+      if (find_chain(same, chain.name) == nullptr)
+        found.push_back(fmt::format("{}: chain {} is not of the plan", where, chain.name));
+    if (same == nullptr) compare_jumps({.name = table.name, .chains = {}, .jumps = {}}, &table, where, found);
+  }
+  return found;
+}
+
+}  // namespace weir::xtables
