@@ -151,7 +151,7 @@ def start(place, argv, job):
     """Starts a candidate in the sandbox's own namespace as the proxy's uid; its output is kept."""
     name = job.directory.name
     with open(place.logs / f"{name}.out", "ab") as out, open(place.logs / f"{name}.err", "ab") as err:
-        return subprocess.Popen([str(a) for a in argv], stdin=subprocess.DEVNULL, stdout=out, stderr=err, user=1337, group=1337, extra_groups=[])
+        return subprocess.Popen([str(a) for a in argv], stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd="/", user=1337, group=1337, extra_groups=[])
 
 
 def private_memory(pid):
