@@ -115,6 +115,7 @@ class StepRules {
       append(protocol_, match_.syn == Match::Syn::first ? "--tcp-flags SYN,ACK SYN" : "! --tcp-flags SYN,ACK SYN");
     exclude_ports();
     if (match_.to_this_sandbox) append(rest_, "-m addrtype --dst-type LOCAL");
+    if (match_.is_invalid) append(rest_, "-m conntrack --ctstate INVALID");
     exclude_owners("uid", match_.not_uids);
     exclude_owners("gid", match_.not_gids);
   }
@@ -199,7 +200,10 @@ class Compiler {
   Compiler(const CapturePlan& plan, Family family) : plan_(plan), family_(family) {}
 
   Tables compile() {
-    Table filter{.name = "filter", .chains = {}, .jumps = {}}, nat{.name = "nat", .chains = {}, .jumps = {}};
+    Table mangle{.name = "mangle", .chains = {}, .jumps = {}}, filter{.name = "filter", .chains = {}, .jumps = {}},
+        nat{.name = "nat", .chains = {}, .jumps = {}};
+    table_ = &mangle;  // after connection tracking, before NAT
+    capture(Chain::tracked_inbound, {}, "PREROUTING");
     table_ = &filter;
     guard(Chain::guard_inbound, "INPUT");
     guard(Chain::guard_outbound, "OUTPUT");
@@ -208,7 +212,10 @@ class Compiler {
     capture(Chain::to_outbound, {}, "");
     capture(Chain::inbound, Chain::guard_inbound, "PREROUTING");
     capture(Chain::outbound, Chain::guard_outbound, "OUTPUT");
-    return {filter, nat};
+    Tables tables;
+    for (Table* table : {&mangle, &filter, &nat})
+      if (!table->empty()) tables.push_back(std::move(*table));
+    return tables;
   }
 
  private:
@@ -264,6 +271,7 @@ class Compiler {
     switch (step.verdict) {
       case Verdict::capture_inbound: return chain_name(Chain::to_inbound);
       case Verdict::capture_outbound: return chain_name(Chain::to_outbound);
+      case Verdict::drop: return "DROP";
       case Verdict::redirect: return fmt::format("REDIRECT --to-ports {}", step.redirect_port);
       default: return "RETURN";
     }
@@ -280,7 +288,8 @@ bool is_known(Verdict verdict) {
     case Verdict::capture_inbound:
     case Verdict::capture_outbound:
     case Verdict::redirect:
-    case Verdict::reset: return true;
+    case Verdict::reset:
+    case Verdict::drop: return true;
     default: return false;
   }
 }
@@ -303,7 +312,7 @@ Match without_known(Match match) {
   match.not_uids.clear();
   match.gids.clear();
   match.not_gids.clear();
-  match.to_this_sandbox = false;
+  match.to_this_sandbox = match.is_invalid = false;
   return match;
 }
 
@@ -314,6 +323,8 @@ std::string step_problem(const Step& step) {
   if (!is_known(step.verdict)) return fmt::format("the verdict \"{}\"", capture::name(step.verdict));
   if (is_guard(step.chain) != (step.verdict == Verdict::reset))
     return fmt::format("the verdict \"{}\" in {}", capture::name(step.verdict), capture::name(step.chain));
+  if (step.verdict == Verdict::drop && step.chain != Chain::tracked_inbound)
+    return fmt::format("the verdict \"{}\" in {}", capture::name(step.verdict), capture::name(step.chain));
   if (without_known(match) != Match{}) return "a condition that this backend does not know";
   for (Family family : kBothFamilies) {
     const std::vector<Cidr> excluded = of_family(match.not_destination, family);
@@ -321,7 +332,7 @@ std::string step_problem(const Step& step) {
     if (!excluded.empty() && contains_all(excluded.front())) return "\"not to\" a range of all addresses";
   }
   const bool asks_owner = !(match.uids.empty() && match.not_uids.empty() && match.gids.empty() && match.not_gids.empty());
-  if (asks_owner && (step.chain == Chain::inbound || step.chain == Chain::guard_inbound))
+  if (asks_owner && (step.chain == Chain::inbound || step.chain == Chain::guard_inbound || step.chain == Chain::tracked_inbound))
     return "the owner of a packet that comes in";
   return "";
 }

@@ -65,7 +65,7 @@ class TableReader {
 };
 
 /// As compile() orders them.
-int rank(const Table& table) { return table.name == "filter" ? 0 : table.name == "nat" ? 1 : 2; }
+int rank(const Table& table) { return table.name == "mangle" ? 0 : table.name == "filter" ? 1 : table.name == "nat" ? 2 : 3; }
 
 }  // namespace
 

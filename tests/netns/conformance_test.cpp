@@ -1,16 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The nftables backend against the real kernel: the decision table, and what apply, check and remove promise.
-//
-//    pod: this process, in namespaces of its own            remote
-//    ┌───────────────────────────────────────────┐          ┌──────────────────────────────┐
-//    │ lo    127.0.0.1 ::1 (::6 by weir)          │          │ lo   10.2.0.2  fd02::2       │
-//    │ eth0  10.1.0.2 fd01::2 ────────────────────┼── veth ──┼ eth0 10.1.0.1  fd01::1       │
-//    │       default route by the remote          │          └──────────────────────────────┘
-//    │ vnet0 10.3.0.1 fd03::1 ────────────────────┼── veth ── eth0 10.3.0.2 fd03::2   vm
-//    │ app (uid 1000 and others): calls           │
-//    │ workload (root): 8080, 9090, 53 …          │   All that listen tell who they are, the original destination, their own
-//    │ proxy (uid 1337): 15001, 15006             │   and the caller's address.
-//    └───────────────────────────────────────────┘
+// A backend against the real kernel: the decision table, and what apply, check and remove promise. WEIR_BACKEND says which one
+// (nft, iptables-nft, iptables-legacy); conformance_lab.h draws the network. Suite "nft": what only that backend has.
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 
@@ -18,169 +8,18 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fcntl.h>
-#include <functional>
-#include <map>
 #include <unistd.h>
 
-#include "capture/matrix.h"
-#include "capture/redirector.h"
 #include "iptables-rules/nft_redirector.h"
-#include "kernel/caps.h"
 #include "kernel/child.h"
 #include "kernel/netlink.h"
-#include "tests/netns/conformance_actor.h"
+#include "tests/netns/conformance_lab.h"
 
 namespace weir::conformance {
 namespace {
 
 using capture::CapturePlan;
 namespace matrix = capture::matrix;
-
-constexpr const char* kDefaultConfig = "-b * -d 15090,15021,15020 -i * -u 1337 -g 1337";
-
-std::string shell(const std::string& script) {
-  auto output = kernel::run({"sh", "-ec", script});
-  if (!output) return output.error().to_text();
-  CHECK_MESSAGE(output->exit_code == 0, script, ": ", output->err);
-  return output->out;
-}
-
-/// Everything that weir could have left, as other tools see it.
-std::string state_of_namespace() {
-  return shell(
-      "nft -j list ruleset; ip -j addr; ip -j route show table all; ip -j -6 route show table all; ip -j rule; ip -j -6 rule");
-}
-
-/// Asks again, without a pause that matters, until the answer is the wanted one or five seconds are over; gives the last answer.
-std::string until(const std::string& wanted, const std::function<std::string()>& ask) {
-  std::string answer;
-  for (int attempt = 0; attempt < 500; ++attempt) {
-    answer = ask();
-    if (answer == wanted) break;
-    ::usleep(10'000);
-  }
-  return answer;
-}
-
-class Lab {
- public:
-  static Lab& instance() {
-    static Lab lab;
-    return lab;
-  }
-
-  Actor& remote() { return *remote_; }
-  Actor& vm() { return *vm_; }
-  Actor& workload() { return *workload_; }
-  /// A process of the pod with these numbers.
-  Actor& pod(unsigned uid, unsigned gid) {
-    auto& actor = pod_[{uid, gid}];
-    if (!actor) actor = Actor::start(uid, gid);
-    return *actor;
-  }
-  void start_proxy() {
-    proxy_ = Actor::start(1337, 1337);
-    CHECK(proxy_->ask("serve OUT15001=15001 IN15006=15006 OUT15101=15101 IN15106=15106") == "ok");
-  }
-  void stop_proxy() { proxy_.reset(); }
-  /// Back to a pod without rules and with a proxy.
-  void reset() {
-    REQUIRE(backend()->remove());
-    if (!proxy_) start_proxy();
-  }
-
-  static std::unique_ptr<capture::Redirector> backend(bool force = false) {
-    return nft::make_nft_redirector(kernel::open_netlink(), {.force = force});
-  }
-
-  /// How to look inside from the rest of the machine; enter() has left a descriptor of its /proc open.
-  static std::string hint() {
-    const char* outer = std::getenv("WEIR_OUTER_PROC");
-    char pid[32] = "?";
-    if (outer != nullptr) {
-      ssize_t size = ::readlink(fmt::format("/proc/self/fd/{}/self", outer).c_str(), pid, sizeof pid - 1);
-      pid[size > 0 ? size : 0] = '\0';
-    }
-    return fmt::format("look inside: WEIR_PAUSE=1 keeps it at its end; the pod: nsenter -t {} -n nft list ruleset", pid);
-  }
-
- private:
-  Lab() {
-    remote_ = Actor::start(0, 0, true);
-    vm_ = Actor::start(0, 0, true);
-    workload_ = Actor::start(0, 0);
-    // The first answer shows that the namespaces are there.
-    CHECK(remote_->ask("serve REMOTE:80=80 REMOTE:443=443 REMOTE:53=53") == "ok");
-    CHECK(remote_->ask("serve-udp REMOTE-udp:7777=7777 REMOTE-udp:53=53") == "ok");
-    CHECK(vm_->ask("serve-udp VM-udp:1=1") == "ok");
-    CHECK(workload_->ask(
-              "serve APP:8080=8080 APP:9090=9090 LOCALDNS:53=53 ST15020=15020 ST15021=15021 ST15090=15090 TUN15008=15008") ==
-          "ok");
-    CHECK(workload_->ask("serve-udp APP-udp:8888=8888 LOCALDNS-udp:53=53") == "ok");
-    build();
-    start_proxy();
-  }
-
-  void build() {
-    const std::string in_remote = fmt::format("nsenter -t {} -n ", remote_->pid()),
-                      in_vm = fmt::format("nsenter -t {} -n ", vm_->pid());
-    shell("ip link set lo up");
-    for (const auto& [there, pid, name] :
-         {std::tuple{in_remote, remote_->pid(), "eth0"}, std::tuple{in_vm, vm_->pid(), "vnet0"}}) {
-      shell(fmt::format("ip link add {} type veth peer name eth0 netns {}; {}ip link set lo up", name, pid, there));
-      // Link-local addresses would be tentative for a second, and tests would have to wait for them.
-      shell(fmt::format("ip link set {} addrgenmode none; {}ip link set eth0 addrgenmode none", name, there));
-    }
-    shell("ip addr add 10.1.0.2/24 dev eth0; ip addr add fd01::2/64 dev eth0 nodad; ip link set eth0 up");
-    shell("ip addr add 10.3.0.1/24 dev vnet0; ip addr add fd03::1/64 dev vnet0 nodad; ip link set vnet0 up");
-    shell(in_remote +
-          "sh -ec 'ip addr add 10.1.0.1/24 dev eth0; ip addr add fd01::1/64 dev eth0 nodad; ip addr add 10.2.0.2/32 dev lo; "
-          "ip addr add fd02::2/128 dev lo; ip link set eth0 up'");
-    shell(in_vm +
-          "sh -ec 'ip addr add 10.3.0.2/24 dev eth0; ip addr add fd03::2/64 dev eth0 nodad; ip link set eth0 up; "
-          "ip route add default via 10.3.0.1; ip route add default via fd03::1'");
-    shell("ip route add default via 10.1.0.1; ip route add default via fd01::1");
-  }
-
-  std::unique_ptr<Actor> remote_, vm_, workload_, proxy_;
-  std::map<std::pair<unsigned, unsigned>, std::unique_ptr<Actor>> pod_;
-};
-
-CapturePlan plan_of(const std::string& config) {
-  const auto parsed = matrix::parse_config(config);
-  REQUIRE_MESSAGE(!has_errors(parsed.problems), to_text(parsed.problems));
-  return capture::plan(parsed.parsed.policy);
-}
-
-CapturePlan gated(const std::string& config, Nanoseconds limit) {
-  auto parsed = matrix::parse_config(config);
-  parsed.parsed.policy.start_gate = limit;
-  return capture::plan(parsed.parsed.policy);
-}
-
-capture::Applied apply(const CapturePlan& plan) {
-  auto applied = Lab::backend()->apply(plan);
-  REQUIRE_MESSAGE(applied, applied.error().to_text());
-  return *applied;
-}
-
-/// The names of the table by the row's family: "od=POD:80" → "od=10.1.0.2:80".
-std::string concrete(const std::string& expected, Family family) {
-  std::string text;
-  for (std::string_view word : split(expected, ' ')) {
-    if (!text.empty()) text += ' ';
-    const auto equals = word.find('=');
-    if (equals == std::string_view::npos) {
-      text += word;
-      continue;
-    }
-    const auto parts = split(word.substr(equals + 1), ':');
-    const IpAddr address = matrix::address(std::string(parts[0]), family);
-    text += word.substr(0, equals + 1);
-    text += parts.size() == 1 ? address.to_text() : SocketAddr{address, static_cast<Port>(*parse_uint(parts[1]))}.to_text();
-  }
-  return text;
-}
 
 std::string ask_row(const matrix::Row& row) {
   Lab& lab = Lab::instance();
@@ -189,15 +28,6 @@ std::string ask_row(const matrix::Row& row) {
   return actor.ask(fmt::format("{} {} {} {} {}", row.protocol, matrix::address(row.destination, row.family).to_text(), row.port,
                                row.source == "-" ? "-" : matrix::address(row.source, row.family).to_text(), limit_ms));
 }
-
-std::string app_to_remote(Family family, int limit_ms = 5000) {
-  return Lab::instance().pod(1000, 1000).ask(fmt::format("tcp {} 80 - {}", matrix::address("REM", family).to_text(), limit_ms));
-}
-std::string remote_to_app(Family family, int limit_ms = 5000) {
-  return Lab::instance().remote().ask(fmt::format("tcp {} 8080 - {}", matrix::address("POD", family).to_text(), limit_ms));
-}
-const char* kOut = "OUT15001 od=REM:80 la=LO:15001 peer=POD";
-const char* kIn = "IN15006 od=POD:8080 la=POD:15006 peer=REM";
 
 TEST_CASE("kernel, table and judge agree on every row in both families") {
   Lab& lab = Lab::instance();
@@ -235,7 +65,7 @@ TEST_CASE("a proxy that is not there: captured connections are reset, all others
   }
 }
 
-TEST_CASE("one table of ours, for both families, is all that other tools see") {
+TEST_CASE("one table of ours, for both families, is all that other tools see" * doctest::test_suite("nft")) {
   Lab::instance().reset();
   apply(plan_of(kDefaultConfig));
   CHECK(shell("nft -j list tables | grep -o '\"table\": {[^}]*}'").find("\"family\": \"inet\", \"name\": \"weir\"") !=
@@ -247,9 +77,9 @@ TEST_CASE("a second apply changes nothing, not even handles") {
   Lab::instance().reset();
   const CapturePlan plan = plan_of(kDefaultConfig);
   CHECK(apply(plan).changed);
-  const std::string before = state_of_namespace();
+  const std::string before = whole_state();
   CHECK(!apply(plan).changed);
-  CHECK(state_of_namespace() == before);
+  CHECK(whole_state() == before);
 }
 
 TEST_CASE("remove leaves the namespace as it was") {
@@ -257,7 +87,7 @@ TEST_CASE("remove leaves the namespace as it was") {
   const std::string before = state_of_namespace();
   for (const char* config :
        {kDefaultConfig, "DROP_INVALID=1 -b *", "-b 80,90 -i 10.0.0.0/8,fd00::/8 -x 10.1.0.0/16 -k vnet0 -c eth1 -q 1-5 -o 22"}) {
-    apply(gated(config, std::chrono::seconds(30)));
+    apply(kind() == Kind::nft ? gated(config, std::chrono::seconds(30)) : plan_of(config));
     CHECK(state_of_namespace() != before);
     auto removed = Lab::backend()->remove();
     REQUIRE(removed);
@@ -280,7 +110,7 @@ TEST_CASE("::6 that others added stays, and so do other tables") {
   shell("ip addr del ::6/128 dev lo; nft delete table inet mine");
 }
 
-TEST_CASE("a table of our name that we did not make is refused, and stays") {
+TEST_CASE("a table of our name that we did not make is refused, and stays" * doctest::test_suite("nft")) {
   Lab::instance().reset();
   shell("nft add table inet weir");
   const std::string before = state_of_namespace();
@@ -293,7 +123,7 @@ TEST_CASE("a table of our name that we did not make is refused, and stays") {
   shell("nft delete table inet weir");
 }
 
-TEST_CASE("what we program and what we render are the same rules to nft") {
+TEST_CASE("what we program and what we render are the same rules to nft" * doctest::test_suite("nft")) {
   Lab::instance().reset();
   for (const char* config :
        {kDefaultConfig,
@@ -313,12 +143,25 @@ TEST_CASE("what we program and what we render are the same rules to nft") {
   }
 }
 
+/// What others may do to our rules.
+std::vector<std::string> damages() {
+  if (kind() == Kind::nft)
+    return {"nft flush chain inet weir to_outbound", "nft add rule inet weir outbound tcp dport 1 accept",
+            "nft insert rule inet weir inbound tcp dport 1 accept", "ip addr del ::6/128 dev lo", "nft delete table inet weir"};
+  std::vector<std::string> found = {"ip addr del ::6/128 dev lo"};
+  for (const char* family : {"ip", "ip6"})
+    for (const char* damage :
+         {"-F WEIR_TO_OUTBOUND", "-A WEIR_OUTBOUND -p tcp --dport 1 -j RETURN", "-I WEIR_INBOUND -p tcp --dport 1 -j RETURN",
+          "-D OUTPUT 1", "-I OUTPUT -p udp -j ACCEPT", "-A OUTPUT -j WEIR_OUTBOUND", "-N WEIR_OLD",
+          "-A WEIR_INBOUND -j WEIR_TO_INBOUND", "-D WEIR_OUTBOUND 3"})
+      found.push_back(fmt::format("{}tables-{} -w -t nat {}", family, kind() == Kind::iptables_nft ? "nft" : "legacy", damage));
+  return found;
+}
+
 TEST_CASE("check names each difference, and apply mends it") {
   Lab::instance().reset();
   const CapturePlan plan = plan_of(kDefaultConfig);
-  for (const char* damage :
-       {"nft flush chain inet weir to_outbound", "nft add rule inet weir outbound tcp dport 1 accept",
-        "nft insert rule inet weir inbound tcp dport 1 accept", "ip addr del ::6/128 dev lo", "nft delete table inet weir"}) {
+  for (const std::string& damage : damages()) {
     CAPTURE(damage);
     apply(plan);
     auto sound = Lab::backend()->check(plan);
@@ -378,7 +221,8 @@ void enrol_with_gate(Nanoseconds limit) {
   lab.start_proxy();
 }
 
-TEST_CASE("the start gate holds both directions until the proxy's first packet, and is not armed again") {
+TEST_CASE("the start gate holds both directions until the proxy's first packet, and is not armed again" *
+          doctest::test_suite("nft")) {
   Lab& lab = Lab::instance();
   for (Family family : kBothFamilies) {
     CAPTURE(to_text(family));
@@ -403,7 +247,7 @@ TEST_CASE("the start gate holds both directions until the proxy's first packet, 
   }
 }
 
-TEST_CASE("the proxy's answer to a connection opens the gate like any packet of its uid") {
+TEST_CASE("the proxy's answer to a connection opens the gate like any packet of its uid" * doctest::test_suite("nft")) {
   Lab& lab = Lab::instance();
   enrol_with_gate(std::chrono::seconds(600));
   CHECK(app_to_remote(Family::v4, 200) == "TIMEOUT");
@@ -411,7 +255,7 @@ TEST_CASE("the proxy's answer to a connection opens the gate like any packet of 
   CHECK(app_to_remote(Family::v4) == concrete(kOut, Family::v4));
 }
 
-TEST_CASE("when the gate's time is over, captured connections are refused if there is no proxy") {
+TEST_CASE("when the gate's time is over, captured connections are refused if there is no proxy" * doctest::test_suite("nft")) {
   Lab& lab = Lab::instance();
   lab.reset();
   lab.stop_proxy();
@@ -452,7 +296,7 @@ class Saboteur : public kernel::Netlink {
   std::size_t changes_ = 0;
 };
 
-TEST_CASE("whichever message the kernel refuses, nothing is left of a first apply") {
+TEST_CASE("whichever message the kernel refuses, nothing is left of a first apply" * doctest::test_suite("nft")) {
   Lab::instance().reset();
   const CapturePlan plan = gated(kDefaultConfig, std::chrono::seconds(30));
   const std::string before = state_of_namespace();
@@ -468,7 +312,7 @@ TEST_CASE("whichever message the kernel refuses, nothing is left of a first appl
   }
 }
 
-TEST_CASE("whichever message the kernel refuses, an earlier enrolment stays whole") {
+TEST_CASE("whichever message the kernel refuses, an earlier enrolment stays whole" * doctest::test_suite("nft")) {
   Lab::instance().reset();
   apply(plan_of(kDefaultConfig));
   const CapturePlan other = gated("-b 80,90 -i 10.0.0.0/8,fd00::/8", std::chrono::seconds(30));
@@ -487,7 +331,7 @@ TEST_CASE("whichever message the kernel refuses, an earlier enrolment stays whol
   CHECK(tried > 20);
 }
 
-TEST_CASE("killed between any two steps: the next apply heals, the next remove cleans") {
+TEST_CASE("killed between any two steps: the next apply heals, the next remove cleans" * doctest::test_suite("nft")) {
   Lab::instance().reset();
   const std::string before = state_of_namespace();
   const CapturePlan plan = plan_of(kDefaultConfig);
@@ -519,6 +363,7 @@ TEST_CASE("probe changes nothing") {
 }
 
 int apply_and_die(const char* step) {
+  if (kind() != Kind::nft) return apply_and_die_with_xtables(*parse_uint(step));
   auto saboteur = std::make_unique<Saboteur>();
   saboteur->die_before = *parse_uint(step);
   return nft::make_nft_redirector(std::move(saboteur))->apply(capture::plan(matrix::parse_config(kDefaultConfig).parsed.policy))
