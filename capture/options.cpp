@@ -110,6 +110,14 @@ void read_mode(Parsed& draft, std::string_view value, const Accounts&, Wrong& wr
     wrong.push_back(fmt::format("\"{}\" is not an interception mode; write REDIRECT or NONE", printable(value)));
 }
 
+void read_probe_timeout(Parsed& draft, std::string_view value, const Accounts&, Wrong& wrong) {
+  auto duration = parse_duration(value);
+  if (duration && *duration <= Nanoseconds::zero())
+    wrong.push_back(fmt::format("\"{}\" leaves no time; write one like 5s", printable(value)));
+  else
+    take(std::move(duration), draft.requests.probe_timeout, wrong);
+}
+
 void read_gate(Parsed& draft, std::string_view value, const Accounts&, Wrong& wrong) {
   if (value.empty() || value == "off") {
     draft.policy.start_gate.reset();
@@ -272,10 +280,29 @@ const std::vector<Option>& table() {
        "off",
        "hold:DURATION lets new connections wait until the proxy sends its first packet, at most so long; off: no gate",
        read_gate},
-      {0, "iptables-probe-port", {"IPTABLES_PROBE_PORT"}, "PORT", "15002", "port that --run-validation dials"},
-      {0, "probe-timeout", {"PROBE_TIMEOUT"}, "DURATION", "5s", "time limit of --run-validation"},
-      {0, "skip-rule-apply", {"SKIP_RULE_APPLY"}, "", "false", "do not touch rules (use the verb check instead)"},
-      {0, "run-validation", {"RUN_VALIDATION"}, "", "false", "self-test by a connection (use the verb check instead)"},
+      {0,
+       "iptables-probe-port",
+       {"IPTABLES_PROBE_PORT"},
+       "PORT",
+       "15002",
+       "port that --run-validation dials",
+       [](P& d, V v, A&, Wrong& w) { take(parse_port(v), d.requests.probe_port, w); }},
+      {0, "probe-timeout", {"PROBE_TIMEOUT"}, "DURATION", "5s", "time limit of --run-validation", read_probe_timeout},
+      {0,
+       "skip-rule-apply",
+       {"SKIP_RULE_APPLY"},
+       "",
+       "false",
+       "leave the rules as they are, to validate them only",
+       [](P& d, V v, A&, Wrong& w) { read_bool(v, d.requests.skip_rule_apply, w); }},
+      {0,
+       "run-validation",
+       {"RUN_VALIDATION"},
+       "",
+       "false",
+       "afterwards dial 127.0.0.6 and ::6 and see whether that comes to the inbound port; run it as the proxy's uid, before the "
+       "proxy",
+       [](P& d, V v, A&, Wrong& w) { read_bool(v, d.requests.run_validation, w); }},
       {0, "redirect-dns", {"REDIRECT_DNS", "ISTIO_META_DNS_CAPTURE"}, "", "false", "capture DNS"},
       {0, "capture-all-dns", {"CAPTURE_ALL_DNS"}, "", "false", "capture DNS to any server"},
       {0,
@@ -358,7 +385,13 @@ const std::vector<Option>& table() {
        "127.0.0.1/32",
        "what localhost is in IPv4",
        [](P& d, V v, A&, Wrong& w) { take(Cidr::parse(v), d.policy.loopback_cidr4, w); }},
-      {0, "", {"DRY_RUN_FILE_PATH"}, "FILE", "", "file for the output of a dry run (redirect the output instead)"},
+      {0,
+       "",
+       {"DRY_RUN_FILE_PATH"},
+       "FILE",
+       "",
+       "file into which --dry-run writes the rules too",
+       [](P& d, V v, A&, Wrong&) { d.requests.dry_run_file = v; }},
   };
   return rows;
 }

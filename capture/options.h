@@ -20,6 +20,11 @@ struct Requests {
   bool dry_run = false;
   bool cleanup_only = false;
   bool force_apply = false;
+  bool skip_rule_apply = false;  ///< leave the rules as they are (and validate them, if that is asked)
+  bool run_validation = false;   ///< afterwards, or alone
+  Port probe_port = well_known::kProbePort;
+  Nanoseconds probe_timeout = std::chrono::seconds(5);
+  std::string dry_run_file;  ///< dry_run writes the rules there too; "": nowhere
 };
 
 /// Names of users and groups to numbers; injected, so that parsing stays pure.

@@ -16,15 +16,19 @@ constexpr std::size_t kOwnerGroupLimit = 64;  // as istio-iptables
 
 class Checker {
  public:
-  void error(std::string_view flag, std::string message, std::string hint) {
-    problems_.push_back({Severity::error, {}, fmt::format("flag {}", flag), "", std::move(message), std::move(hint)});
+  void error(std::string_view name, std::string message, std::string hint) {
+    add(Severity::error, name, std::move(message), std::move(hint));
   }
-  void warning(std::string_view flag, std::string message, std::string hint) {
-    problems_.push_back({Severity::warning, {}, fmt::format("flag {}", flag), "", std::move(message), std::move(hint)});
+  void warning(std::string_view name, std::string message, std::string hint) {
+    add(Severity::warning, name, std::move(message), std::move(hint));
   }
   std::vector<Problem> take() { return std::move(problems_); }
 
  private:
+  void add(Severity severity, std::string_view name, std::string message, std::string hint) {
+    std::string object = fmt::format("{} {}", name.starts_with("--") ? "flag" : "environment variable", name);
+    problems_.push_back({severity, {}, std::move(object), "", std::move(message), std::move(hint)});
+  }
   std::vector<Problem> problems_;
 };
 

@@ -181,6 +181,13 @@ void check_verb(const std::map<std::string, std::string>& flags, CommandLine& li
     else
       line.verb = Verb::remove;
   }
+  if (line.capture.requests.skip_rule_apply && line.verb != Verb::apply)
+    line.problems.push_back(problem("flag --skip-rule-apply", "only apply can be skipped", "leave it out"));
+  if (line.capture.requests.run_validation && line.verb != Verb::apply)
+    line.problems.push_back(problem("flag --run-validation", "goes with apply only", "leave it out, or use the verb check"));
+  if (line.capture.requests.run_validation && line.capture.requests.dry_run)
+    line.problems.push_back(
+        problem("flag --run-validation", "contradicts --dry-run, which programs nothing", "use one of the two"));
   if (line.capture.requests.dry_run && line.verb != Verb::apply)
     line.problems.push_back(problem("flag --dry-run", "only apply can be tried", "leave it out"));
   if (line.verb == Verb::explain) return;

@@ -13,7 +13,7 @@ constexpr std::string_view kExitCodes[][2] = {
     {"0", "done; for check: what is there is what was planned"},
     {"1", "flags or environment variables are wrong; nothing was changed"},
     {"2", "the machine lacks something (a capability, a kernel feature); nothing was changed"},
-    {"126", "check found a difference"}};
+    {"126", "check found a difference, or --run-validation no redirection"}};
 
 std::string joined(const std::vector<std::string_view>& names) {
   std::string text;

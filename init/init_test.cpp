@@ -40,6 +40,14 @@ World world(const Case& given) {
   world.sandbox_addresses = []() -> Result<std::vector<IpAddr>> {
     return std::vector{*IpAddr::parse("10.1.0.2"), *IpAddr::parse("fd01::2")};
   };
+  world.validate = [](const Validation& validation) -> Result<> {
+    if (validation.probe_port == 15002 && validation.needs_v6) return {};
+    return fail(ErrorCode::check_failed, "a connection was not redirected");
+  };
+  world.write_file = [](const std::string& file, const std::string&) -> Result<> {
+    if (file == "/tmp/rules") return {};
+    return fail(ErrorCode::environment, "writing {}: No such file or directory", file);
+  };
   auto kernel = std::make_shared<nft::FakeKernel>();
   kernel->refuses_all = given.kernel_refuses_with != 0;
   kernel->fail_with = given.kernel_refuses_with;
@@ -83,6 +91,10 @@ TEST_CASE("what weir-init says, word by word") {
       {"no-cap-net-admin", kAll, {}, EPERM},
       {"no-nf-tables", kAll, {}, EOPNOTSUPP},
       {"no-cap-net-admin-remove", {"remove"}, {}, EPERM},
+      {"validation", {"--skip-rule-apply", "--run-validation"}},
+      {"validation-json", {"--skip-rule-apply", "--run-validation", "-o", "json"}},
+      {"validation-fails", {"--skip-rule-apply", "--run-validation", "--iptables-probe-port=15003"}},
+      {"dry-run-file", {"-n"}, {{"DRY_RUN_FILE_PATH", "/none/rules"}}},
       {"mode-none", {"-m", "NONE"}},
       {"dry-run", with_all({"--dry-run", "-d", "15090,15021,15020", "--start-gate=hold:30s"})},
       {"dry-run-lists",

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The world that weir-init lives in.
+#include <cerrno>
 #include <cstdio>
+#include <fstream>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "init/program.h"
 #include "kernel/accounts.h"
 #include "kernel/address.h"
@@ -32,6 +35,14 @@ Result<std::vector<IpAddr>> sandbox_addresses() {
   return found;
 }
 
+Result<> write_file(const std::string& file, const std::string& text) {
+  std::ofstream stream(file, std::ios::binary | std::ios::trunc);
+  stream << text;
+  stream.close();
+  if (!stream) return fail_errno(errno, "writing {}", printable(file));
+  return {};
+}
+
 }  // namespace
 
 int run_here(const std::vector<std::string>& arguments) {
@@ -41,6 +52,8 @@ int run_here(const std::vector<std::string>& arguments) {
   world.accounts.gid_of = [](std::string_view name) { return kernel::gid_of(name); };
   world.make_backend = backends().front().make;
   world.sandbox_addresses = sandbox_addresses;
+  world.validate = validate_redirection;
+  world.write_file = write_file;
   const Printed printed = run(arguments, world);
   std::fputs(printed.out.c_str(), stdout);
   std::fputs(printed.err.c_str(), stderr);

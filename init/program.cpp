@@ -68,22 +68,51 @@ class Program {
 
   Result<> apply() {
     if (line_.capture.policy.mode == capture::Mode::none) return skip();
+    const capture::Requests& requests = line_.capture.requests;
     auto redirector = backend();
-    auto applied = enrol(*redirector, plan());
-    if (!applied) return pass(applied.error());
-    if (line_.wants_json) {
-      print("{{\"verb\": \"apply\", \"backend\": {}, \"changed\": {}, \"notes\": {}}}\n", json_quote(redirector->name()),
-            yes_no(applied->changed), json_list(applied->notes));
-      return {};
+    capture::Applied applied;
+    if (!requests.skip_rule_apply) {
+      auto done = enrol(*redirector, plan());
+      if (!done) return pass(done.error());
+      applied = std::move(*done);
     }
-    print("{}\n", applied->changed ? "applied" : "nothing to do: the rules are there already");
-    for (const std::string& note : applied->notes) print("note: {}\n", note);
-    return {};
+    const Result<> valid = requests.run_validation ? validate() : Result<>{};
+    if (line_.wants_json) {
+      const std::string validated = requests.run_validation ? fmt::format(", \"validated\": {}", yes_no(valid.has_value())) : "";
+      print("{{\"verb\": \"apply\", \"backend\": {}, \"changed\": {}, \"notes\": {}{}}}\n", json_quote(redirector->name()),
+            yes_no(applied.changed), json_list(applied.notes), validated);
+      return valid;
+    }
+    print("{}\n", requests.skip_rule_apply ? "the rules stay as they are (--skip-rule-apply)"
+                  : applied.changed        ? "applied"
+                                           : "nothing to do: the rules are there already");
+    for (const std::string& note : applied.notes) print("note: {}\n", note);
+    if (requests.run_validation && valid)
+      print("validated: the proxy's connections to its own sandbox come to the inbound port\n");
+    return valid;
+  }
+
+  Result<> validate() {
+    auto own = world_.sandbox_addresses();
+    if (!own) return pass(own.error(), "asking for this network namespace's addresses");
+    const capture::CapturePolicy& policy = line_.capture.policy;
+    // ::1, ::6 and link-local addresses are there without anybody who speaks IPv6.
+    const bool has_v6 = std::any_of(own->begin(), own->end(), [](const IpAddr& address) {
+      const IpAddr source6 = *IpAddr::parse(well_known::kInboundSource6);
+      return !address.is_v4() && !address.is_loopback() && address != source6 && !Cidr::parse("fe80::/10")->contains(address);
+    });
+    return world_.validate({.outbound_port = policy.outbound_port,
+                            .inbound_port = policy.inbound_port,
+                            .probe_port = line_.capture.requests.probe_port,
+                            .limit = line_.capture.requests.probe_timeout,
+                            .needs_v6 = has_v6});
   }
 
   Result<> dry_run() {
     const CapturePlan made = plan();
     const std::string rules = backend()->render(made);
+    if (const std::string& file = line_.capture.requests.dry_run_file; !file.empty())
+      if (auto written = world_.write_file(file, rules); !written) return pass(written.error(), "DRY_RUN_FILE_PATH");
     if (!line_.wants_json) {
       print("{}\n{}", capture::to_text(made), rules);
       return {};

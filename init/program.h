@@ -13,6 +13,7 @@
 #include "capture/redirector.h"
 #include "init/command_line.h"
 #include "init/enrolment.h"
+#include "init/validation.h"
 
 namespace weir::init {
 
@@ -21,6 +22,9 @@ struct World {
   capture::Accounts accounts;
   std::function<std::unique_ptr<capture::Redirector>(const BackendOptions&)> make_backend;
   std::function<Result<std::vector<IpAddr>>()> sandbox_addresses;
+  std::function<Result<>(const Validation&)> validate;
+  /// Replaces the file's content.
+  std::function<Result<>(const std::string& file, const std::string& text)> write_file;
 };
 
 struct Printed {
