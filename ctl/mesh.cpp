@@ -7,7 +7,7 @@
 #include "agent/rule_set.h"
 #include "agent/rule_source.h"
 #include "base/text.h"
-#include "capture/options.h"
+#include "capture/annotations.h"
 #include "init/command_line.h"
 #include "mesh-rules/resolve.h"
 #include "xds/resource_set.h"
@@ -16,21 +16,6 @@ namespace weir::ctl {
 
 namespace {
 
-/// What weir sets up itself: everything but the proxy's own ports, as Istio's injection does.
-const std::vector<std::string> kDefaultCapture = {"-b", "*", "-i", "*", "-d", "15090,15021,15020"};
-
-/// Istio's annotations and the flags that its injection makes of them.
-constexpr std::string_view kAnnotations[][2] = {
-    {"sidecar.istio.io/interceptionMode", "istio-inbound-interception-mode"},
-    {"traffic.sidecar.istio.io/includeInboundPorts", "istio-inbound-ports"},
-    {"traffic.sidecar.istio.io/excludeInboundPorts", "istio-local-exclude-ports"},
-    {"traffic.sidecar.istio.io/includeOutboundIPRanges", "istio-service-cidr"},
-    {"traffic.sidecar.istio.io/excludeOutboundIPRanges", "istio-service-exclude-cidr"},
-    {"traffic.sidecar.istio.io/includeOutboundPorts", "istio-outbound-ports"},
-    {"traffic.sidecar.istio.io/excludeOutboundPorts", "istio-local-outbound-ports-exclude"},
-    {"traffic.sidecar.istio.io/excludeInterfaces", "istio-exclude-interfaces"},
-    {"traffic.sidecar.istio.io/kubevirtInterfaces", "kube-virt-interfaces"},
-};
 constexpr std::string_view kInject = "sidecar.istio.io/inject";
 
 std::string place(const SourceRef& where) { return where.file.empty() ? "" : fmt::format(", {}:{}", where.file, where.line); }
@@ -72,13 +57,13 @@ Result<LoadedRules> load_rules(const RulesSource& source, const std::map<std::st
 }
 
 Result<capture::CapturePlan> make_plan(const std::vector<std::string>& flags, const mesh::Labels& annotations) {
-  std::vector<std::string> words = flags.empty() ? kDefaultCapture : flags;
-  for (const auto& [annotation, flag] : kAnnotations) {
-    auto found = annotations.find(std::string(annotation));
-    // An annotation beats the mesh's default, but not what was asked for here.
-    if (found != annotations.end() && flags.empty()) words.push_back(fmt::format("--{}={}", flag, found->second));
+  if (flags.empty()) {
+    const capture::ParseOutcome outcome = capture::parse_annotations({annotations.begin(), annotations.end()});
+    if (has_errors(outcome.problems)) return pass(to_error(outcome.problems));
+    return capture::plan(outcome.parsed.policy);
   }
-  init::CommandLine line = init::parse_command_line(words, {}, {});
+  // What was asked for here beats annotations.
+  init::CommandLine line = init::parse_command_line(flags, {}, {});
   if (has_errors(line.problems)) return pass(to_error(line.problems), "weir-init's flags");
   return capture::plan(line.capture.policy);
 }

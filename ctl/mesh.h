@@ -75,7 +75,7 @@ class Mesh {
   std::map<const mesh::Pod*, Result<capture::CapturePlan>> plans_;  // null: without annotations
 };
 
-/// The plan of a pod with these flags and annotations.
+/// The plan of a pod: by weir-init's flags if there are any, else by its annotations.
 Result<capture::CapturePlan> make_plan(const std::vector<std::string>& flags, const mesh::Labels& annotations);
 
 }  // namespace weir::ctl
