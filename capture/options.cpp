@@ -161,6 +161,25 @@ void read_outbound_cidrs(Parsed& draft, std::string_view value, const Accounts&,
   if (!cidrs.list.empty()) cidrs.kind = Selection::list;
 }
 
+void read_iptables_binary(Parsed& draft, std::string_view value, const Accounts&, Wrong& wrong) {
+  if (value == "legacy" || value == "nft")
+    draft.requests.backend = fmt::format("iptables-{}", value);
+  else if (!value.empty())
+    wrong.push_back(fmt::format("\"{}\" is not a variant of iptables; write legacy or nft", printable(value)));
+}
+
+void read_backend(Parsed& draft, std::string_view value, const Accounts&, Wrong& wrong) {
+  if (value.empty()) return;
+  std::string& backend = draft.requests.backend;
+  if (value != "nft" && value != "iptables-nft" && value != "iptables-legacy" && value != "auto")
+    wrong.push_back(fmt::format("\"{}\" is not a backend; write nft, iptables-nft, iptables-legacy or auto", printable(value)));
+  else if (!backend.empty() && backend != value)
+    wrong.push_back(fmt::format(
+        "\"{}\" contradicts --force-iptables-binary or --native-nftables, which ask for {}; leave one out", value, backend));
+  else
+    backend = value;
+}
+
 const std::vector<Option>& table() {
   using P = Parsed;
   using V = std::string_view;
@@ -353,17 +372,32 @@ const std::vector<Option>& table() {
        "false",
        "program the rules even if they are there already",
        [](P& d, V v, A&, Wrong& w) { read_bool(v, d.requests.force_apply, w); }},
+      // As Istio: native nftables beats the choice of an iptables binary. A --backend beats neither: it must not contradict.
+      {0,
+       "force-iptables-binary",
+       {"FORCE_IPTABLES_BINARY"},
+       "NAME",
+       "",
+       "iptables' rules instead of nftables', by its variant legacy or nft: the backend iptables-legacy or iptables-nft",
+       read_iptables_binary},
       {0,
        "native-nftables",
        {"NATIVE_NFTABLES"},
        "",
        "false",
-       "accepted; nftables is what is used",
-       [](P&, V v, A&, Wrong& w) {
-         bool ignored = false;
-         read_bool(v, ignored, w);
+       "the backend nft, whatever --force-iptables-binary says",
+       [](P& d, V v, A&, Wrong& w) {
+         bool is_native = false;
+         read_bool(v, is_native, w);
+         if (is_native) d.requests.backend = "nft";
        }},
-      {0, "force-iptables-binary", {"FORCE_IPTABLES_BINARY"}, "NAME", "", "legacy or nft variant of iptables"},
+      {0,
+       "backend",
+       {"WEIR_BACKEND"},
+       "NAME",
+       "nft",
+       "nft, iptables-nft, iptables-legacy, or auto: the first of them that works here",
+       read_backend},
       {0,
        "",
        {"ISTIO_OUTBOUND_OWNER_GROUPS"},

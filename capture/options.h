@@ -25,6 +25,8 @@ struct Requests {
   Port probe_port = well_known::kProbePort;
   Nanoseconds probe_timeout = std::chrono::seconds(5);
   std::string dry_run_file;  ///< dry_run writes the rules there too; "": nowhere
+  /// Of the backend: what --backend says; else what Istio's two flags come to; "": nobody asked.
+  std::string backend;
 };
 
 /// Names of users and groups to numbers; injected, so that parsing stays pure.

@@ -3,14 +3,99 @@
 
 #include "base/text.h"
 #include "iptables-rules/nft_redirector.h"
+#include "iptables-rules/standing.h"
+#include "iptables-rules/xtables_redirector.h"
 
 namespace weir::init {
 
 std::span<const Backend> backends() {
-  static constexpr Backend kBackends[] = {{"nft", "nftables, by netlink", [](const BackendOptions& options) {
-                                             return nft::make_nft_redirector(kernel::open_netlink(), {.force = options.force});
-                                           }}};
+  using Variant = xtables::Variant;
+  static constexpr Backend kBackends[] = {
+      {"nft", "nftables, by netlink",
+       [](const BackendOptions& options) { return nft::make_nft_redirector(kernel::open_netlink(), {.force = options.force}); }},
+      {"iptables-nft", "iptables' nftables variant, by iptables-nft-restore",
+       [](const BackendOptions& options) {
+         return xtables::make_xtables_redirector(Variant::nft, kernel::open_netlink(), {.force = options.force});
+       }},
+      {"iptables-legacy", "iptables' legacy variant, by iptables-legacy-restore", [](const BackendOptions& options) {
+         return xtables::make_xtables_redirector(Variant::legacy, kernel::open_netlink(), {.force = options.force});
+       }}};
   return kBackends;
+}
+
+Machine this_machine() {
+  return {.make =
+              [](std::string_view name, const BackendOptions& options) {
+                for (const Backend& backend : backends())
+                  if (backend.name == name) return backend.make(options);
+                return backends().front().make(options);
+              },
+          .standing = [] { return nft::standing_backends(*kernel::open_netlink()); }};
+}
+
+namespace {
+
+/// Two backends would both capture, and undo would not know whose work it sees.
+Result<> refuse_others(const std::vector<std::string>& standing, std::string_view chosen) {
+  for (const std::string& other : standing)
+    if (other != chosen)
+      return fail(ErrorCode::environment,
+                  "cannot apply by {}: this network namespace has rules that weir made by {}; take them away first: weir-init "
+                  "remove --backend={}",
+                  chosen, other, other);
+  return {};
+}
+
+}  // namespace
+
+Result<Enrolled> enrol_with(const Machine& machine, std::string_view asked, const BackendOptions& options,
+                            const capture::CapturePlan& plan) {
+  const std::vector<std::string> standing = machine.standing();
+  std::vector<std::string> candidates;
+  if (asked != "auto")
+    candidates.emplace_back(asked.empty() ? backends().front().name : asked);
+  else if (!standing.empty())
+    candidates.push_back(standing.front());
+  else
+    for (const Backend& backend : backends()) candidates.emplace_back(backend.name);
+  ErrorList refusals;
+  std::vector<std::string> notes;
+  for (const std::string& name : candidates) {
+    if (auto alone = refuse_others(standing, name); !alone) return pass(alone.error());
+    auto backend = machine.make(name, options);
+    auto applied = enrol(*backend, plan);
+    if (applied) {
+      applied->notes.insert(applied->notes.begin(), notes.begin(), notes.end());
+      return Enrolled{.backend = name, .applied = std::move(*applied)};
+    }
+    // Only a machine that lacks something is a reason to try the next: whatever else failed has undone itself.
+    if (candidates.size() == 1 || applied.error().code() != ErrorCode::environment) return pass(applied.error());
+    refusals.add(Error(applied.error()).within("backend " + name));
+    notes.push_back(fmt::format("the backend {} was passed over: {}", name, applied.error().to_text()));
+  }
+  return pass(refusals.to_result().error());
+}
+
+Result<bool> remove_with(const Machine& machine, std::string_view asked) {
+  std::vector<std::string> names;
+  if (!asked.empty() && asked != "auto") names.emplace_back(asked);
+  if (names.empty()) names = machine.standing();
+  if (names.empty()) names.emplace_back(backends().front().name);
+  ErrorList errors;
+  bool had = false;
+  for (const std::string& name : names) {
+    auto removed = machine.make(name, {})->remove();
+    errors.add_if_failed(removed);
+    had |= removed && *removed;
+  }
+  if (auto all = errors.to_result(); !all) return pass(all.error());
+  return had;
+}
+
+std::string backend_to_check(const Machine& machine, std::string_view asked) {
+  if (!asked.empty() && asked != "auto") return std::string(asked);
+  const std::vector<std::string> standing = machine.standing();
+  return standing.empty() ? std::string(backends().front().name) : standing.front();
 }
 
 Result<capture::Applied> enrol(capture::Redirector& backend, const capture::CapturePlan& plan) {

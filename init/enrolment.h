@@ -22,8 +22,32 @@ struct Backend {
   /// For the network namespace of the calling thread.
   std::unique_ptr<capture::Redirector> (*make)(const BackendOptions& options);
 };
-/// The first is the default.
+/// The first is the default; `auto` tries them in this order.
 std::span<const Backend> backends();
+
+/// What weir-init asks of the machine about backends; injected, so that tests need no kernel.
+struct Machine {
+  /// For the network namespace of the calling thread; the name is one of backends().
+  std::function<std::unique_ptr<capture::Redirector>(std::string_view name, const BackendOptions& options)> make;
+  /// Names of the backends that have programmed it.
+  std::function<std::vector<std::string>()> standing = [] { return std::vector<std::string>(); };
+};
+Machine this_machine();
+
+struct Enrolled {
+  std::string backend;
+  capture::Applied applied;
+};
+/// enrol() with the backend asked for ("": the default; "auto": the first that can, with a note that says why not those before
+/// it). Refused if another backend stands: two would both capture. `auto` keeps to the one that stands.
+Result<Enrolled> enrol_with(const Machine& machine, std::string_view asked, const BackendOptions& options,
+                            const capture::CapturePlan& plan);
+
+/// Removes what the backend asked for left; if none was asked for (or auto) what every backend left. True if there was something.
+Result<bool> remove_with(const Machine& machine, std::string_view asked);
+
+/// The backend to look at: the one asked for, else the one that stands, else the default.
+std::string backend_to_check(const Machine& machine, std::string_view asked);
 
 /// probe → apply → check. If the check fails, what stood before is put back, so that a sandbox is enrolled as it was, anew, or
 /// not; never half.

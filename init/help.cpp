@@ -153,6 +153,7 @@ std::string bash_completion() {
       "# SPDX-License-Identifier: Apache-2.0\n# Made from the option table: weir-init completion\n_weir_init() {{\n"
       "  local word=${{COMP_WORDS[COMP_CWORD]}}\n  case ${{COMP_WORDS[COMP_CWORD-1]}} in\n"
       "    --output) COMPREPLY=($(compgen -W \"text json\" -- \"$word\")); return ;;\n"
+      "    --backend) COMPREPLY=($(compgen -W \"nft iptables-nft iptables-legacy auto\" -- \"$word\")); return ;;\n"
       "    --from) COMPREPLY=($(compgen -W \"app root proxy outside\" -- \"$word\")); return ;;\n  esac\n"
       "  COMPREPLY=($(compgen -W \"{}{}\" -- \"$word\"))\n}}\ncomplete -F _weir_init weir-init\n",
       verbs, flags);

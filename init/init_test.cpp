@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 #include <sstream>
@@ -10,6 +11,7 @@
 #include "init/program.h"
 #include "iptables-rules/fake_netlink.h"
 #include "iptables-rules/nft_redirector.h"
+#include "iptables-rules/xtables_redirector.h"
 
 namespace weir::init {
 namespace {
@@ -32,7 +34,12 @@ struct Case {
   std::vector<std::string> arguments;
   std::map<std::string, std::string> environment = {};
   int kernel_refuses_with = 0;
+  std::vector<std::string> standing = {};
 };
+
+Result<kernel::Output> no_programs(const std::vector<std::string>& arguments, const std::string&) {
+  return pass(Error(ErrorCode::environment, fmt::format("no program {}: is it installed?", arguments[0]), ENOENT));
+}
 
 World world(const Case& given) {
   World world;
@@ -51,9 +58,13 @@ World world(const Case& given) {
   auto kernel = std::make_shared<nft::FakeKernel>();
   kernel->refuses_all = given.kernel_refuses_with != 0;
   kernel->fail_with = given.kernel_refuses_with;
-  world.make_backend = [kernel](const BackendOptions& options) {
-    return nft::make_nft_redirector(std::make_unique<nft::FakeNetlink>(kernel), {.force = options.force});
+  world.machine.make = [kernel](std::string_view name, const BackendOptions& options) -> std::unique_ptr<capture::Redirector> {
+    auto netlink = std::make_unique<nft::FakeNetlink>(kernel);
+    if (name == "nft") return nft::make_nft_redirector(std::move(netlink), {.force = options.force});
+    const auto variant = name == "iptables-nft" ? xtables::Variant::nft : xtables::Variant::legacy;
+    return xtables::make_xtables_redirector(variant, std::move(netlink), {.force = options.force, .run = no_programs});
   };
+  world.machine.standing = [standing = given.standing] { return standing; };
   return world;
 }
 
@@ -108,6 +119,12 @@ TEST_CASE("what weir-init says, word by word") {
       {"explain-json", with_all({"explain", "--from", "root", "--to", "127.0.0.1:80", "-o", "json"})},
       {"explain-wrong", {"explain", "--from", "nobody", "--uid", "x", "--to", "example.com:80"}},
       {"explain-flag-elsewhere", {"apply", "--uid", "1000"}},
+      {"backend-unknown", with_all({"--backend=iptables", "--force-iptables-binary=nf_tables"})},
+      {"backend-contradicts", with_all({"--backend=nft"}), {{"FORCE_IPTABLES_BINARY", "legacy"}}},
+      {"backend-auto-none", with_all({"--backend=auto"}), {}, EOPNOTSUPP},
+      {"backend-no-iptables", with_all({"--force-iptables-binary", "legacy"})},
+      {"backend-other-stands", kAll, {}, 0, {"iptables-legacy"}},
+      {"backend-no-start-gate", with_all({"--dry-run", "--start-gate=hold:30s"}), {{"WEIR_BACKEND", "iptables-nft"}}},
       {"help", {"--help"}},
   };
   for (const Case& given : cases) {
@@ -164,6 +181,56 @@ TEST_CASE("the last of a repeated flag wins, and flags may stand after the verb"
 }
 
 TEST_CASE("--cleanup-only is the verb remove") { CHECK(parse_command_line({"--cleanup-only"}, {}, {}).verb == Verb::remove); }
+
+TEST_CASE("Istio's flags choose the backend as they do for Istio") {
+  using Environment = std::map<std::string, std::string>;
+  for (const auto& [arguments, environment, backend] :
+       {std::tuple{std::vector<std::string>{}, Environment{}, ""},
+        std::tuple{std::vector<std::string>{"--force-iptables-binary=legacy"}, Environment{}, "iptables-legacy"},
+        std::tuple{std::vector<std::string>{}, Environment{{"FORCE_IPTABLES_BINARY", "nft"}}, "iptables-nft"},
+        std::tuple{std::vector<std::string>{"--native-nftables"}, Environment{{"FORCE_IPTABLES_BINARY", "nft"}}, "nft"},
+        std::tuple{std::vector<std::string>{"--backend=auto"}, Environment{{"NATIVE_NFTABLES", "false"}}, "auto"}}) {
+    const CommandLine line = parse_command_line(arguments, environment, {});
+    CHECK(to_text(line.problems) == "");
+    CHECK(line.capture.requests.backend == backend);
+  }
+}
+
+/// A machine whose backends record what is asked of them; those named in `broken` refuse.
+struct FakeMachine {
+  std::vector<std::string> asked, broken, standing;
+  Machine machine() {
+    return {.make = [this](std::string_view name, const BackendOptions&) -> std::unique_ptr<capture::Redirector> {
+              asked.emplace_back(name);
+              auto backend = std::make_unique<capture::NullRedirector>();
+              if (std::find(broken.begin(), broken.end(), name) != broken.end()) backend->fail_at = "probe";
+              return backend;
+            },
+            .standing = [this] { return standing; }};
+  }
+};
+
+TEST_CASE("auto takes the first backend that works, says why not those before it, and keeps to the one that stands") {
+  FakeMachine fake{.asked = {}, .broken = {"nft"}, .standing = {}};
+  auto enrolled = enrol_with(fake.machine(), "auto", {}, capture::plan({}));
+  REQUIRE(enrolled);
+  CHECK(enrolled->backend == "iptables-nft");
+  CHECK(enrolled->applied.notes ==
+        std::vector<std::string>{"the backend nft was passed over: the null backend was told to fail at probe"});
+  fake.broken.clear();
+  fake.standing = {"iptables-legacy"};
+  CHECK(enrol_with(fake.machine(), "auto", {}, capture::plan({}))->backend == "iptables-legacy");
+  CHECK(!enrol_with(fake.machine(), "", {}, capture::plan({})));
+}
+
+TEST_CASE("remove without a backend's name takes away what each backend left, with one only that") {
+  FakeMachine fake{.asked = {}, .broken = {}, .standing = {"nft", "iptables-nft"}};
+  CHECK(remove_with(fake.machine(), ""));
+  CHECK(fake.asked == fake.standing);
+  fake.asked.clear();
+  CHECK(remove_with(fake.machine(), "iptables-legacy"));
+  CHECK(fake.asked == std::vector<std::string>{"iptables-legacy"});
+}
 
 TEST_CASE("enrolment goes probe, apply, check, and stops where one fails") {
   const capture::CapturePlan plan = capture::plan({});

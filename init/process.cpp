@@ -50,7 +50,7 @@ int run_here(const std::vector<std::string>& arguments) {
   world.environment = environment();
   world.accounts.uid_of = [](std::string_view name) { return kernel::uid_of(name); };
   world.accounts.gid_of = [](std::string_view name) { return kernel::gid_of(name); };
-  world.make_backend = backends().front().make;
+  world.machine = this_machine();
   world.sandbox_addresses = sandbox_addresses;
   world.validate = validate_redirection;
   world.write_file = write_file;

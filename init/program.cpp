@@ -52,8 +52,10 @@ class Program {
     return {};
   }
 
-  std::unique_ptr<capture::Redirector> backend() const {
-    return world_.make_backend({.force = line_.capture.requests.force_apply});
+  const std::string& asked() const { return line_.capture.requests.backend; }
+  /// Without asking the kernel, as auto would have to: a dry run may be anywhere.
+  std::string_view named_backend() const {
+    return asked().empty() || asked() == "auto" ? backends().front().name : std::string_view(asked());
   }
   CapturePlan plan() const { return capture::plan(line_.capture.policy); }
 
@@ -69,17 +71,18 @@ class Program {
   Result<> apply() {
     if (line_.capture.policy.mode == capture::Mode::none) return skip();
     const capture::Requests& requests = line_.capture.requests;
-    auto redirector = backend();
     capture::Applied applied;
+    std::string backend(named_backend());
     if (!requests.skip_rule_apply) {
-      auto done = enrol(*redirector, plan());
+      auto done = enrol_with(world_.machine, asked(), {.force = requests.force_apply}, plan());
       if (!done) return pass(done.error());
-      applied = std::move(*done);
+      applied = std::move(done->applied);
+      backend = std::move(done->backend);
     }
     const Result<> valid = requests.run_validation ? validate() : Result<>{};
     if (line_.wants_json) {
       const std::string validated = requests.run_validation ? fmt::format(", \"validated\": {}", yes_no(valid.has_value())) : "";
-      print("{{\"verb\": \"apply\", \"backend\": {}, \"changed\": {}, \"notes\": {}{}}}\n", json_quote(redirector->name()),
+      print("{{\"verb\": \"apply\", \"backend\": {}, \"changed\": {}, \"notes\": {}{}}}\n", json_quote(backend),
             yes_no(applied.changed), json_list(applied.notes), validated);
       return valid;
     }
@@ -110,7 +113,7 @@ class Program {
 
   Result<> dry_run() {
     const CapturePlan made = plan();
-    const std::string rules = backend()->render(made);
+    const std::string rules = world_.machine.make(named_backend(), {})->render(made);
     if (const std::string& file = line_.capture.requests.dry_run_file; !file.empty())
       if (auto written = world_.write_file(file, rules); !written) return pass(written.error(), "DRY_RUN_FILE_PATH");
     if (!line_.wants_json) {
@@ -127,7 +130,7 @@ class Program {
   }
 
   Result<> remove() {
-    auto removed = backend()->remove();
+    auto removed = remove_with(world_.machine, asked());
     if (!removed) return pass(removed.error());
     if (line_.wants_json)
       print("{{\"verb\": \"remove\", \"changed\": {}}}\n", yes_no(*removed));
@@ -137,7 +140,7 @@ class Program {
   }
 
   Result<> check() {
-    auto drift = backend()->check(plan());
+    auto drift = world_.machine.make(backend_to_check(world_.machine, asked()), {})->check(plan());
     if (!drift) return pass(drift.error());
     if (line_.wants_json)
       print("{{\"verb\": \"check\", \"differences\": {}}}\n", json_list(drift->differences));

@@ -20,7 +20,7 @@ namespace weir::init {
 struct World {
   std::map<std::string, std::string> environment;
   capture::Accounts accounts;
-  std::function<std::unique_ptr<capture::Redirector>(const BackendOptions&)> make_backend;
+  Machine machine;
   std::function<Result<std::vector<IpAddr>>()> sandbox_addresses;
   std::function<Result<>(const Validation&)> validate;
   /// Replaces the file's content.

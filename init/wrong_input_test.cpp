@@ -96,7 +96,8 @@ constexpr const char* kWrong[] = {
     "--capture-all-dns",
     "--cni-mode",
     "--network-namespace /run/netns/x",
-    "--force-iptables-binary legacy",
+    "--backend=iptables",
+    "--backend=nft --force-iptables-binary=legacy",
     "--force-iptables-binary ipset",
     "--run-validation --dry-run",
     "--run-validation --cleanup-only",
@@ -151,7 +152,7 @@ Printed run_line(const std::string& line) {
     else
       arguments.emplace_back(word == "''" ? "" : word);
   }
-  world.make_backend = [](const BackendOptions&) -> std::unique_ptr<capture::Redirector> {
+  world.machine.make = [](std::string_view, const BackendOptions&) -> std::unique_ptr<capture::Redirector> {
     FAIL("a backend was asked for");
     return nullptr;
   };

@@ -4,8 +4,9 @@ _weir_init() {
   local word=${COMP_WORDS[COMP_CWORD]}
   case ${COMP_WORDS[COMP_CWORD-1]} in
     --output) COMPREPLY=($(compgen -W "text json" -- "$word")); return ;;
+    --backend) COMPREPLY=($(compgen -W "nft iptables-nft iptables-legacy auto" -- "$word")); return ;;
     --from) COMPREPLY=($(compgen -W "app root proxy outside" -- "$word")); return ;;
   esac
-  COMPREPLY=($(compgen -W "apply remove check explain --envoy-port --inbound-capture-port --inbound-tunnel-port --proxy-uid --proxy-gid --istio-inbound-interception-mode --istio-inbound-ports --istio-local-exclude-ports --istio-exclude-interfaces --istio-service-cidr --istio-service-exclude-cidr --istio-outbound-ports --istio-local-outbound-ports-exclude --kube-virt-interfaces --dry-run --start-gate --iptables-probe-port --probe-timeout --skip-rule-apply --run-validation --drop-invalid --dual-stack --reconcile --cleanup-only --force-apply --native-nftables --output --help --version --from --uid --gid --to --source --interface --sandbox-ip --udp --gate-closed" -- "$word"))
+  COMPREPLY=($(compgen -W "apply remove check explain --envoy-port --inbound-capture-port --inbound-tunnel-port --proxy-uid --proxy-gid --istio-inbound-interception-mode --istio-inbound-ports --istio-local-exclude-ports --istio-exclude-interfaces --istio-service-cidr --istio-service-exclude-cidr --istio-outbound-ports --istio-local-outbound-ports-exclude --kube-virt-interfaces --dry-run --start-gate --iptables-probe-port --probe-timeout --skip-rule-apply --run-validation --drop-invalid --dual-stack --reconcile --cleanup-only --force-apply --force-iptables-binary --native-nftables --backend --output --help --version --from --uid --gid --to --source --interface --sandbox-ip --udp --gate-closed" -- "$word"))
 }
 complete -F _weir_init weir-init

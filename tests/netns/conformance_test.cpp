@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "iptables-rules/nft_redirector.h"
+#include "iptables-rules/standing.h"
 #include "kernel/child.h"
 #include "kernel/netlink.h"
 #include "tests/netns/conformance_lab.h"
@@ -352,6 +353,16 @@ TEST_CASE("killed between any two steps: the next apply heals, the next remove c
       CHECK(state_of_namespace() == before);
     }
   }
+}
+
+TEST_CASE("which backend has programmed a namespace is found out, so that two never do") {
+  Lab::instance().reset();
+  auto netlink = kernel::open_netlink();
+  CHECK(nft::standing_backends(*netlink).empty());
+  apply(plan_of(kDefaultConfig));
+  CHECK(nft::standing_backends(*netlink) == std::vector<std::string>{std::string(Lab::backend()->name())});
+  REQUIRE(Lab::backend()->remove());
+  CHECK(nft::standing_backends(*netlink).empty());
 }
 
 TEST_CASE("probe changes nothing") {
