@@ -118,6 +118,18 @@ class NoDescriptors {
   rlimit before_{};
 };
 
+/// UBSan reads an object's dynamic type through a pipe, and takes a pipe that cannot be had for a wrong type: no virtual call
+/// then.
+#if defined(__has_feature)
+#if __has_feature(undefined_behavior_sanitizer)
+constexpr bool kLooksThroughAPipe = true;
+#else
+constexpr bool kLooksThroughAPipe = false;
+#endif
+#else
+constexpr bool kLooksThroughAPipe = false;
+#endif
+
 TEST_CASE("without descriptors every call says so, and none is lost") {
   const SocketAddr loopback{IpAddr::loopback(Family::v4), 0};
   auto listener = listen_tcp(loopback);
@@ -137,14 +149,14 @@ TEST_CASE("without descriptors every call says so, and none is lost") {
     tell(accept(listener->ref()));
     tell(run({"true"}));
     tell(Netns::current());
-    tell(open_netlink()->ask(NetlinkBus::route, std::string(16, '\0')));
+    if (!kLooksThroughAPipe) tell(open_netlink()->ask(NetlinkBus::route, std::string(16, '\0')));
     tell(StateDir::open("/tmp").and_then([](const StateDir& dir) { return dir.save("x", "y"); }));
   }
   for (const std::string& text : told) {
     CAPTURE(text);
     CHECK((text.find("Too many open files") != std::string::npos || text.find("state directory /tmp") == 0));
   }
-  CHECK(told.size() == 9);
+  CHECK(told.size() == (kLooksThroughAPipe ? 8 : 9));
   // What waited is there once there is room again.
   auto accepted = accept(listener->ref());
   REQUIRE(accepted);
