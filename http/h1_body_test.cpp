@@ -5,7 +5,7 @@
 
 using namespace weir::http;
 using namespace weir::http::testing;
-using std::string_literals::operator""s;
+using std::string_literals::operator""s;  // NOLINT(misc-unused-using-decls): it is used; literals are not counted
 
 namespace {
 

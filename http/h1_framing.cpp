@@ -30,7 +30,8 @@ ParseError coding_fault(std::string_view value) {
     tokens = tokens && is_token(trim_blanks(coding.substr(0, coding.find(';'))));
     ++codings;
   });
-  bool nonsense = codings == 0 || !tokens || chunked > 1 || (chunked == 1 && !last_is_chunked) || value.find(",,") != value.npos;
+  bool nonsense =
+      codings == 0 || !tokens || chunked > 1 || (chunked == 1 && !last_is_chunked) || value.find(",,") != std::string_view::npos;
   if (nonsense || (codings == 1 && chunked == 1)) return {400, "http1.invalid_transfer_encoding"};
   return {501, "http1.unsupported_transfer_encoding"};
 }

@@ -75,6 +75,7 @@ std::string criteria_text(const ChainMatch& match) {
   std::string text = match.destination_port ? fmt::format("{}", *match.destination_port) : "";
   auto add = [&](const auto& items, auto&& to_text_of) {
     std::vector<std::string> texts;
+    texts.reserve(items.size());
     for (const auto& item : items) texts.push_back(to_text_of(item));
     std::sort(texts.begin(), texts.end());
     text += '|' + join(texts, ",");

@@ -293,7 +293,8 @@ TEST_CASE("what is wrong is said with its place, all at once; what is not implem
 
 TEST_CASE("a field that our messages do not know is reported by its number") {
   auto config = message<envoy::config::route::v3::RouteConfiguration>("name: 't' virtual_hosts { name: 'h' domains: '*' }");
-  config.mutable_virtual_hosts(0)->GetReflection()->MutableUnknownFields(config.mutable_virtual_hosts(0))->AddVarint(999, 1);
+  auto& host = *config.mutable_virtual_hosts(0);
+  host.GetReflection()->MutableUnknownFields(&host)->AddVarint(999, 1);
   std::vector<Problem> unsupported;
   REQUIRE(RouteTable::compile(config, unsupported).has_value());
   REQUIRE(unsupported.size() == 1);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which virtual host an authority gets.
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include "routing/domain_index.h"
 #include "routing/test_support.h"
@@ -13,7 +14,7 @@ namespace {
 /// A virtual host for each list of domains, named by the list.
 std::shared_ptr<const RouteTable> hosts(const std::vector<std::string>& domains, const std::string& more = "") {
   std::string text = "name: 'r' " + more;
-  for (const std::string& domain : domains) text += " virtual_hosts { name: '" + domain + "' domains: '" + domain + "' }";
+  for (const std::string& domain : domains) text += fmt::format(" virtual_hosts {{ name: '{0}' domains: '{0}' }}", domain);
   return table(text);
 }
 
