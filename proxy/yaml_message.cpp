@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proxy/yaml_message.h"
 
+#include <charconv>
 #include <cmath>
 #include <limits>
 #include <set>
@@ -11,9 +12,9 @@
 #include <google/protobuf/duration.pb.h>
 #include <google/protobuf/message.h>
 #include <google/protobuf/struct.pb.h>
-#include <yaml-cpp/yaml.h>
 
 #include "base/text.h"
+#include "proxy/value_tree.h"
 #include "xds/messages.h"
 
 namespace weir::proxy {
@@ -23,23 +24,32 @@ namespace {
 namespace pb = google::protobuf;
 using Field = pb::FieldDescriptor;
 
-constexpr std::size_t kMaxText = 16U << 20;
-constexpr int kMaxDepth = 64;
-constexpr std::size_t kMaxNodes = 1'000'000;  // aliases count each time
+using Kind = ValueNode::Kind;
 
-std::string_view kind_of(const YAML::Node& node) {
-  switch (node.Type()) {
-    case YAML::NodeType::Map: return "an object";
-    case YAML::NodeType::Sequence: return "a list";
-    case YAML::NodeType::Scalar: return "a value";
-    default: return "nothing";
+constexpr int kMaxDepth = 64;
+
+std::string_view kind_of(const ValueNode& node) {
+  switch (node.kind) {
+    case Kind::object: return "an object";
+    case Kind::list: return "a list";
+    case Kind::scalar: return "a value";
+    case Kind::nothing: break;
   }
+  return "nothing";
 }
 
-bool is_quoted(const YAML::Node& scalar) { return scalar.Tag() == "!"; }
+std::string value_text(const ValueNode& node) {
+  return node.kind == Kind::scalar ? fmt::format("\"{}\"", printable(node.text, 60)) : std::string(kind_of(node));
+}
 
-std::string value_text(const YAML::Node& node) {
-  return node.IsScalar() ? fmt::format("\"{}\"", printable(node.Scalar(), 60)) : std::string(kind_of(node));
+/// A finite number in decimal notation.
+std::optional<double> parse_double(std::string_view text) {
+  if (text.starts_with('+') && !text.starts_with("+-")) text.remove_prefix(1);
+  double number = 0;
+  const char* end = text.data() + text.size();
+  auto [stop, error] = std::from_chars(text.data(), end, number);
+  if (text.empty() || error != std::errc() || stop != end || !std::isfinite(number)) return std::nullopt;
+  return number;
 }
 
 bool is_wrapper(const pb::Descriptor& type) { return type.file()->name() == "google/protobuf/wrappers.proto"; }
@@ -49,11 +59,11 @@ class Reader {
   Reader(std::string_view file, FieldLines& lines, std::vector<Problem>& problems)
       : file_(file), lines_(lines), problems_(problems) {}
 
-  void read_message(const YAML::Node& node, const std::string& path, pb::Message& into, int depth = 0) {
-    if (!path.empty()) lines_[path] = line(node);
-    if (++nodes_ > kMaxNodes || depth > kMaxDepth) {
-      if (!too_large_) error(node, path, "the file is too large or too deep", "");
-      too_large_ = true;
+  void read_message(const ValueNode& node, const std::string& path, pb::Message& into, int depth = 0) {
+    if (!path.empty()) lines_[path] = node.line;
+    if (depth > kMaxDepth) {
+      if (!is_too_deep_) error(node, path, "is too deep", fmt::format("at most {} messages stand one in another", kMaxDepth));
+      is_too_deep_ = true;
       return;
     }
     const std::string& type = into.GetDescriptor()->full_name();
@@ -62,37 +72,35 @@ class Reader {
     if (type == "google.protobuf.Value") return read_value(node, path, static_cast<pb::Value&>(into), depth);
     if (type == "google.protobuf.Any") return read_any(node, path, static_cast<pb::Any&>(into), depth);
     if (is_wrapper(*into.GetDescriptor())) return read_field(node, path, into, *into.GetDescriptor()->field(0), depth);
-    if (!node.IsMap()) return error(node, path, fmt::format("is {}, an object is wanted", kind_of(node)), "");
+    if (node.kind != Kind::object) return error(node, path, fmt::format("is {}, an object is wanted", kind_of(node)), "");
     read_members(node, path, into, depth, "");
   }
 
  private:
-  static int line(const YAML::Node& node) { return node.Mark().line + 1; }
-
-  void error(const YAML::Node& node, const std::string& path, std::string message, std::string hint) {
-    problems_.push_back({Severity::error, {std::string(file_), line(node)}, "", path, std::move(message), std::move(hint)});
+  void error(const ValueNode& node, const std::string& path, std::string message, std::string hint) {
+    problems_.push_back({Severity::error, {std::string(file_), node.line}, "", path, std::move(message), std::move(hint)});
   }
 
-  void read_members(const YAML::Node& node, const std::string& path, pb::Message& into, int depth, std::string_view skip) {
+  void read_members(const ValueNode& node, const std::string& path, pb::Message& into, int depth, std::string_view skip) {
     std::set<std::string> seen;
-    for (const auto& entry : node) {
-      if (!entry.first.IsScalar()) {
-        error(entry.first, path, fmt::format("a key is {}, a name is wanted", kind_of(entry.first)), "");
+    for (const ValueNode::Member& entry : node.members) {
+      if (entry.key.kind != Kind::scalar) {
+        error(entry.key, path, fmt::format("a key is {}, a name is wanted", kind_of(entry.key)), "");
         continue;
       }
-      const std::string& key = entry.first.Scalar();
+      const std::string& key = entry.key.text;
       const std::string below = path.empty() ? printable(key) : path + "." + printable(key);
       if (!seen.insert(key).second) {
-        error(entry.first, below, "stands twice", "keep one of them");
+        error(entry.key, below, "stands twice", "keep one of them");
         continue;
       }
       if (key == skip) continue;
       const Field* field = find_field(*into.GetDescriptor(), key);
       if (field == nullptr) {
-        unknown(entry.first, below, *into.GetDescriptor(), key);
-      } else if (!entry.second.IsNull()) {
+        unknown(entry.key, below, *into.GetDescriptor(), key);
+      } else if (entry.value.kind != Kind::nothing) {
         const std::string named = path.empty() ? field->name() : path + "." + field->name();
-        read_field(entry.second, named, into, *field, depth);
+        read_field(entry.value, named, into, *field, depth);
       }
     }
   }
@@ -102,7 +110,7 @@ class Reader {
     return field != nullptr ? field : type.FindFieldByCamelcaseName(key);
   }
 
-  void unknown(const YAML::Node& key, const std::string& path, const pb::Descriptor& type, const std::string& name) {
+  void unknown(const ValueNode& key, const std::string& path, const pb::Descriptor& type, const std::string& name) {
     std::vector<std::string_view> names;
     for (int i = 0; i < type.field_count(); ++i) names.push_back(type.field(i)->name());
     std::string_view near = nearest(name, names);
@@ -110,22 +118,23 @@ class Reader {
           near.empty() ? "" : fmt::format("did you mean {}?", near));
   }
 
-  void read_field(const YAML::Node& node, const std::string& path, pb::Message& into, const Field& field, int depth) {
-    lines_[path] = line(node);
+  void read_field(const ValueNode& node, const std::string& path, pb::Message& into, const Field& field, int depth) {
+    lines_[path] = node.line;
     if (field.is_map()) return read_map(node, path, into, field, depth);
     if (!field.is_repeated()) return read_one(node, path, into, field, depth);
-    if (!node.IsSequence()) return error(node, path, fmt::format("is {}, a list is wanted", kind_of(node)), "");
-    for (std::size_t i = 0; i < node.size(); ++i) read_one(node[i], fmt::format("{}[{}]", path, i), into, field, depth);
+    if (node.kind != Kind::list) return error(node, path, fmt::format("is {}, a list is wanted", kind_of(node)), "");
+    for (std::size_t i = 0; i < node.items.size(); ++i)
+      read_one(node.items[i], fmt::format("{}[{}]", path, i), into, field, depth);
   }
 
-  void read_map(const YAML::Node& node, const std::string& path, pb::Message& into, const Field& field, int depth) {
-    if (!node.IsMap()) return error(node, path, fmt::format("is {}, an object is wanted", kind_of(node)), "");
+  void read_map(const ValueNode& node, const std::string& path, pb::Message& into, const Field& field, int depth) {
+    if (node.kind != Kind::object) return error(node, path, fmt::format("is {}, an object is wanted", kind_of(node)), "");
     std::set<std::string> seen;
-    for (const auto& entry : node) {
-      const std::string key = entry.first.IsScalar() ? entry.first.Scalar() : std::string();
+    for (const ValueNode::Member& entry : node.members) {
+      const std::string key = entry.key.kind == Kind::scalar ? entry.key.text : std::string();
       const std::string below = fmt::format("{}.{}", path, printable(key));
       if (!seen.insert(key).second) {
-        error(entry.first, below, "stands twice", "keep one of them");
+        error(entry.key, below, "stands twice", "keep one of them");
         continue;
       }
       pb::Message* made = into.GetReflection()->AddMessage(&into, &field);
@@ -133,39 +142,39 @@ class Reader {
       if (key_field.cpp_type() == Field::CPPTYPE_STRING) {
         made->GetReflection()->SetString(made, &key_field, key);
       } else {
-        read_one(entry.first, below, *made, key_field, depth);
+        read_one(entry.key, below, *made, key_field, depth);
       }
-      read_one(entry.second, below, *made, *made->GetDescriptor()->FindFieldByNumber(2), depth);
+      read_one(entry.value, below, *made, *made->GetDescriptor()->FindFieldByNumber(2), depth);
     }
   }
 
-  void read_one(const YAML::Node& node, const std::string& path, pb::Message& into, const Field& field, int depth) {
+  void read_one(const ValueNode& node, const std::string& path, pb::Message& into, const Field& field, int depth) {
     const pb::Reflection& reflection = *into.GetReflection();
     if (field.cpp_type() == Field::CPPTYPE_MESSAGE) {
       pb::Message* below = field.is_repeated() ? reflection.AddMessage(&into, &field) : reflection.MutableMessage(&into, &field);
       return read_message(node, path, *below, depth + 1);
     }
-    if (!node.IsScalar()) return error(node, path, fmt::format("is {}, a single value is wanted", kind_of(node)), "");
+    if (node.kind != Kind::scalar) return error(node, path, fmt::format("is {}, a single value is wanted", kind_of(node)), "");
     read_scalar(node, path, into, field);
   }
 
-  void read_scalar(const YAML::Node& node, const std::string& path, pb::Message& into, const Field& field) {
-    const std::string& text = node.Scalar();
+  void read_scalar(const ValueNode& node, const std::string& path, pb::Message& into, const Field& field) {
+    const std::string& text = node.text;
     switch (field.cpp_type()) {
       case Field::CPPTYPE_STRING:
         return store(into, field, &pb::Reflection::SetString, &pb::Reflection::AddString,
                      field.type() == Field::TYPE_BYTES ? decode_base64(node, path) : text);
       case Field::CPPTYPE_BOOL:
-        if (is_quoted(node) || (text != "true" && text != "false")) return wrong(node, path, "true or false");
+        if (node.is_quoted || (text != "true" && text != "false")) return wrong(node, path, "true or false");
         return store(into, field, &pb::Reflection::SetBool, &pb::Reflection::AddBool, text == "true");
       case Field::CPPTYPE_ENUM: return read_enum(node, path, into, field);
       case Field::CPPTYPE_DOUBLE:
       case Field::CPPTYPE_FLOAT: {
-        double number = 0;
-        if (!YAML::convert<double>::decode(node, number) || !std::isfinite(number)) return wrong(node, path, "a number");
+        const auto number = parse_double(node.text);
+        if (!number) return wrong(node, path, "a number");
         if (field.cpp_type() == Field::CPPTYPE_FLOAT)
-          return store(into, field, &pb::Reflection::SetFloat, &pb::Reflection::AddFloat, static_cast<float>(number));
-        return store(into, field, &pb::Reflection::SetDouble, &pb::Reflection::AddDouble, number);
+          return store(into, field, &pb::Reflection::SetFloat, &pb::Reflection::AddFloat, static_cast<float>(*number));
+        return store(into, field, &pb::Reflection::SetDouble, &pb::Reflection::AddDouble, *number);
       }
       case Field::CPPTYPE_INT32:
         return read_integer<std::int32_t>(node, path, into, field, &pb::Reflection::SetInt32, &pb::Reflection::AddInt32);
@@ -190,8 +199,8 @@ class Reader {
   }
 
   template <class Number, class Set, class Add>
-  void read_integer(const YAML::Node& node, const std::string& path, pb::Message& into, const Field& field, Set set, Add add) {
-    std::string_view text = node.Scalar();
+  void read_integer(const ValueNode& node, const std::string& path, pb::Message& into, const Field& field, Set set, Add add) {
+    std::string_view text = node.text;
     const bool negative = !text.empty() && text[0] == '-';
     const auto magnitude = parse_uint(negative ? text.substr(1) : text);
     std::uint64_t limit = static_cast<std::uint64_t>(std::numeric_limits<Number>::max());
@@ -203,22 +212,22 @@ class Reader {
     store(into, field, set, add, static_cast<Number>(negative ? 0 - *magnitude : *magnitude));
   }
 
-  void read_enum(const YAML::Node& node, const std::string& path, pb::Message& into, const Field& field) {
+  void read_enum(const ValueNode& node, const std::string& path, pb::Message& into, const Field& field) {
     const pb::EnumDescriptor& type = *field.enum_type();
-    const pb::EnumValueDescriptor* value = type.FindValueByName(node.Scalar());
+    const pb::EnumValueDescriptor* value = type.FindValueByName(node.text);
     if (value == nullptr)
-      if (auto number = parse_uint(node.Scalar(), INT32_MAX)) value = type.FindValueByNumber(static_cast<int>(*number));
+      if (auto number = parse_uint(node.text, INT32_MAX)) value = type.FindValueByNumber(static_cast<int>(*number));
     if (value != nullptr) return store(into, field, &pb::Reflection::SetEnum, &pb::Reflection::AddEnum, value);
     std::vector<std::string> names;
     for (int i = 0; i < type.value_count(); ++i) names.push_back(type.value(i)->name());
     wrong(node, path, "one of " + join(names, ", "));
   }
 
-  std::string decode_base64(const YAML::Node& node, const std::string& path) {
+  std::string decode_base64(const ValueNode& node, const std::string& path) {
     std::string out;
     std::uint32_t bits = 0;
     int count = 0;
-    for (char c : node.Scalar()) {
+    for (char c : node.text) {
       if (c == '=') break;
       int digit = -1;
       if (c >= 'A' && c <= 'Z') digit = c - 'A';
@@ -239,13 +248,13 @@ class Reader {
     return out;
   }
 
-  void wrong(const YAML::Node& node, const std::string& path, std::string_view wanted) {
+  void wrong(const ValueNode& node, const std::string& path, std::string_view wanted) {
     error(node, path, fmt::format("is {}", value_text(node)), fmt::format("write {}", wanted));
   }
 
-  void read_duration(const YAML::Node& node, const std::string& path, pb::Duration& into) {
+  void read_duration(const ValueNode& node, const std::string& path, pb::Duration& into) {
     constexpr std::uint64_t kMaxSeconds = 315'576'000'000;  // duration.proto
-    std::string_view text = node.IsScalar() ? std::string_view(node.Scalar()) : std::string_view();
+    std::string_view text = node.kind == Kind::scalar ? std::string_view(node.text) : std::string_view();
     const auto bad = [&] { wrong(node, path, "seconds with an s, like \"5s\" or \"0.25s\""); };
     if (text.size() < 2 || text.back() != 's') return bad();
     text.remove_suffix(1);
@@ -260,50 +269,50 @@ class Reader {
     into.set_nanos(static_cast<std::int32_t>(*nanos));
   }
 
-  void read_struct(const YAML::Node& node, const std::string& path, pb::Struct& into, int depth) {
-    if (!node.IsMap()) return error(node, path, fmt::format("is {}, an object is wanted", kind_of(node)), "");
-    for (const auto& entry : node) {
-      const std::string key = entry.first.IsScalar() ? entry.first.Scalar() : std::string();
+  void read_struct(const ValueNode& node, const std::string& path, pb::Struct& into, int depth) {
+    if (node.kind != Kind::object) return error(node, path, fmt::format("is {}, an object is wanted", kind_of(node)), "");
+    for (const ValueNode::Member& entry : node.members) {
+      const std::string key = entry.key.kind == Kind::scalar ? entry.key.text : std::string();
       const std::string below = fmt::format("{}.{}", path, printable(key));
       if (into.fields().count(key) > 0) {
-        error(entry.first, below, "stands twice", "keep one of them");
+        error(entry.key, below, "stands twice", "keep one of them");
         continue;
       }
-      read_message(entry.second, below, (*into.mutable_fields())[key], depth + 1);
+      read_message(entry.value, below, (*into.mutable_fields())[key], depth + 1);
     }
   }
 
-  void read_value(const YAML::Node& node, const std::string& path, pb::Value& into, int depth) {
-    if (node.IsMap()) return read_struct(node, path, *into.mutable_struct_value(), depth);
-    if (node.IsSequence()) {
+  void read_value(const ValueNode& node, const std::string& path, pb::Value& into, int depth) {
+    if (node.kind == Kind::object) return read_struct(node, path, *into.mutable_struct_value(), depth);
+    if (node.kind == Kind::list) {
       into.mutable_list_value();
-      for (std::size_t i = 0; i < node.size(); ++i)
-        read_message(node[i], fmt::format("{}[{}]", path, i), *into.mutable_list_value()->add_values(), depth + 1);
+      for (std::size_t i = 0; i < node.items.size(); ++i)
+        read_message(node.items[i], fmt::format("{}[{}]", path, i), *into.mutable_list_value()->add_values(), depth + 1);
       return;
     }
-    if (!node.IsScalar()) return into.set_null_value(pb::NULL_VALUE);
-    double number = 0;
-    if (is_quoted(node)) {
-      into.set_string_value(node.Scalar());
-    } else if (node.Scalar() == "true" || node.Scalar() == "false") {
-      into.set_bool_value(node.Scalar() == "true");
-    } else if (YAML::convert<double>::decode(node, number) && std::isfinite(number)) {
-      into.set_number_value(number);
+    if (node.kind != Kind::scalar) return into.set_null_value(pb::NULL_VALUE);
+    if (node.is_quoted) {
+      into.set_string_value(node.text);
+    } else if (node.text == "true" || node.text == "false") {
+      into.set_bool_value(node.text == "true");
+    } else if (const auto number = parse_double(node.text)) {
+      into.set_number_value(*number);
     } else {
-      into.set_string_value(node.Scalar());
+      into.set_string_value(node.text);
     }
   }
 
-  void read_any(const YAML::Node& node, const std::string& path, pb::Any& into, int depth) {
-    if (!node.IsMap()) return error(node, path, fmt::format("is {}, an object with \"@type\" is wanted", kind_of(node)), "");
-    const YAML::Node type = node["@type"];
-    if (!type || !type.IsScalar())
+  void read_any(const ValueNode& node, const std::string& path, pb::Any& into, int depth) {
+    if (node.kind != Kind::object)
+      return error(node, path, fmt::format("is {}, an object with \"@type\" is wanted", kind_of(node)), "");
+    const ValueNode* type = node.find("@type");
+    if (type == nullptr || type->kind != Kind::scalar)
       return error(node, path, "has no \"@type\"", "write \"@type\": type.googleapis.com/<name of the message>");
-    into.set_type_url(type.Scalar());
+    into.set_type_url(type->text);
     std::unique_ptr<pb::Message> message = xds::new_message_of(xds::any_type(into));
     if (!message)
-      return error(type, path + ".@type",
-                   fmt::format("\"{}\" is no message that weir-proxy understands", printable(type.Scalar())), "");
+      return error(*type, path + ".@type", fmt::format("\"{}\" is no message that weir-proxy understands", printable(type->text)),
+                   "");
     read_members(node, path, *message, depth, "@type");
     into.set_value(message->SerializeAsString());
   }
@@ -311,8 +320,7 @@ class Reader {
   std::string_view file_;
   FieldLines& lines_;
   std::vector<Problem>& problems_;
-  std::size_t nodes_ = 0;
-  bool too_large_ = false;
+  bool is_too_deep_ = false;
 };
 
 }  // namespace
@@ -328,24 +336,14 @@ int line_of(const FieldLines& lines, std::string_view path) {
 
 std::vector<Problem> read_yaml(std::string_view file, std::string_view text, pb::Message& into, FieldLines& lines) {
   std::vector<Problem> problems;
-  auto whole = [&](int at, std::string message, std::string hint) {
-    problems.push_back({Severity::error, {std::string(file), at}, "", "", std::move(message), std::move(hint)});
-  };
-  if (text.size() > kMaxText) {
-    whole(0, fmt::format("has {} bytes", text.size()), fmt::format("at most {} are read", kMaxText));
-    return problems;
-  }
-  try {
-    const YAML::Node root = YAML::Load(std::string(text));
-    if (!root.IsMap()) {
-      whole(1, fmt::format("holds {}, an object is wanted", kind_of(root)), "");
-      return problems;
-    }
+  ValueNode root;
+  if (auto problem = read_tree(file, text, root)) {
+    problems.push_back(std::move(*problem));
+  } else if (root.kind != Kind::object) {
+    problems.push_back(
+        {Severity::error, {std::string(file), 1}, "", "", fmt::format("holds {}, an object is wanted", kind_of(root)), ""});
+  } else {
     Reader(file, lines, problems).read_message(root, "", into);
-  } catch (const YAML::ParserException& error) {
-    whole(error.mark.line + 1, fmt::format("is neither YAML nor JSON: {}", error.msg), "");
-  } catch (const YAML::Exception& error) {
-    whole(error.mark.line + 1, error.msg, "");
   }
   return problems;
 }
