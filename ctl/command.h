@@ -31,7 +31,7 @@ struct Arguments {
 
   bool has(const std::string& name) const { return flags.contains(name); }
   /// The last value; `otherwise` if the flag was not given.
-  std::string get(const std::string& name, std::string otherwise = "") const;
+  std::string get(const std::string& name, const std::string& otherwise = "") const;
   std::vector<std::string> all(const std::string& name) const;
   bool wants_json() const { return get("output") == "json"; }
 };

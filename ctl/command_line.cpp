@@ -43,7 +43,7 @@ void check_choices(const Command& command, Arguments& arguments) {
 
 }  // namespace
 
-std::string Arguments::get(const std::string& name, std::string otherwise) const {
+std::string Arguments::get(const std::string& name, const std::string& otherwise) const {
   auto found = flags.find(name);
   return found == flags.end() || found->second.empty() ? otherwise : found->second.back();
 }

@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "ctl/explain.h"
+#include "ctl/table.h"
 
 namespace weir::ctl {
 
@@ -51,7 +52,9 @@ class Writer {
   }
 
  private:
-  void line(int depth, const std::string& text) { out_ += std::string(static_cast<std::size_t>(depth) * 2, ' ') + text + "\n"; }
+  void line(int depth, const std::string& text) {
+    out_ += std::string(static_cast<std::size_t>(depth) * 2, ' ') + on_one_line(text) + "\n";
+  }
 
   void proxy(const ProxyStep& step) {
     if (!step.listener.empty()) line(1, "listener " + step.listener);

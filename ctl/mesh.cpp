@@ -109,7 +109,8 @@ Result<Resolved> Mesh::resolve(const std::string& host, Port port, const std::st
   while (name.ends_with('.')) name.pop_back();
   // As a resolver with a pod's search list: name, name.ns, name.ns.svc, and the whole.
   const mesh::Service* service = nullptr;
-  for (const std::string& whole : {name, name + "." + ns + ".svc." + domain, name + ".svc." + domain, name + "." + domain}) {
+  for (const std::string& whole : {name, fmt::format("{}.{}.svc.{}", name, ns, domain), fmt::format("{}.svc.{}", name, domain),
+                                   fmt::format("{}.{}", name, domain)}) {
     auto found = services_by_host_.find(whole);
     if (found != services_by_host_.end() && service == nullptr) service = found->second;
   }

@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "ctl/command.h"
+#include "ctl/table.h"
 
 namespace weir::ctl {
 
@@ -46,7 +47,12 @@ Printed completion(const Arguments& arguments) {
 
 }  // namespace
 
-Printed failed(const Error& error) { return {exit_code(error), "", fmt::format("weirctl: {}\n", error.to_text())}; }
+Printed failed(const Error& error) {
+  Printed printed{exit_code(error), "", "weirctl: "};
+  const std::string text = error.to_text();
+  for (std::string_view line : split(text, '\n')) printed.err += on_one_line(line) + "\n";
+  return printed;
+}
 
 Printed refused(const std::vector<Problem>& problems) {
   Printed printed{1, "", ""};

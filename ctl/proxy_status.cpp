@@ -55,8 +55,9 @@ std::string overview(const std::vector<const json::object*>& proxies) {
     rows.push_back(std::move(row));
     for (const json::object* entry : objects(*proxy, "types"))
       if (text(*entry, "state") == "NACKED")
-        refusals += fmt::format("{}: {} refused: {}\n", text(*proxy, "proxy"), text(*entry, "type"),
-                                printable(text(*entry, "reason"), 2000));
+        refusals += on_one_line(fmt::format("{}: {} refused: {}", text(*proxy, "proxy"), text(*entry, "type"),
+                                            printable(text(*entry, "reason"), 2000))) +
+                    "\n";
   }
   return columns(rows) + (refusals.empty() ? "" : "\n" + refusals);
 }
