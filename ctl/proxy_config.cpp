@@ -22,7 +22,7 @@ using Rows = std::vector<std::vector<std::string>>;
 constexpr std::string_view kDefaultAdmin = "http://127.0.0.1:15000";
 constexpr std::string_view kKinds[] = {"listeners", "routes", "clusters", "endpoints", "all"};
 
-std::string or_dash(std::string text) { return text.empty() ? "-" : text; }
+std::string or_dash(const std::string& text) { return text.empty() ? "-" : text; }
 
 /// Istio's "reviews.default" of "DestinationRule default/reviews"; "" for another kind.
 std::string short_rule(const RuleRef& rule, std::string_view kind) {
@@ -55,6 +55,7 @@ std::string match_text(const routing::ChainMatch& match) {
 
 std::string cluster_text(const std::vector<routing::WeightedCluster>& clusters) {
   std::vector<std::string> names;
+  names.reserve(clusters.size());
   for (const auto& cluster : clusters) names.push_back(cluster.cluster);
   const std::string all = join(names, ",");
   // Istio: the built-in ones speak for themselves.

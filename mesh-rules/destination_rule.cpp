@@ -225,7 +225,7 @@ struct Table<PolicyBlock> : Rows<PolicyBlock> {
   static void by_port(Reader& r, const Node& n, PolicyBlock& out) {
     std::vector<PortBlock> blocks;
     Decoder<std::vector<PortBlock>>::read(r, n, blocks);
-    for (PortBlock& block : blocks) out.set.by_port.push_back(std::move(block.policy));
+    for (const PortBlock& block : blocks) out.set.by_port.push_back(block.policy);
   }
   static constexpr Field<PolicyBlock> rows[] = {
       {"loadBalancer", Use::acts, false, "", balancer,
