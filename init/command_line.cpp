@@ -112,7 +112,8 @@ class QuestionReader {
     question_.interface = value("interface").value_or("");
     question_.is_udp = value("udp").has_value();
     question_.gate_is_closed = value("gate-closed").has_value();
-    for (std::string_view item : split(value("sandbox-ip").value_or(""), ',')) {
+    const std::string addresses = value("sandbox-ip").value_or("");  // split() gives views of it
+    for (std::string_view item : split(addresses, ',')) {
       if (item.empty()) continue;
       IpAddr address;
       take("sandbox-ip", IpAddr::parse(item), address);
