@@ -8,6 +8,7 @@
 
 #include "agent/debug_pages.h"
 #include "agent/debug_service.h"
+#include "base/scope_exit.h"
 #include "base/test_golden.h"
 #include "kernel/socket.h"
 #include "xds/resource_set.h"
@@ -73,6 +74,7 @@ xds::TypeStatus answered(std::string sent, std::string acked) {
 std::string ask(const std::string& request, bool by_unix) {
   char folder[] = "/tmp/weir-debug-XXXXXX";
   REQUIRE(::mkdtemp(folder) != nullptr);
+  const ScopeExit remove([&] { std::filesystem::remove_all(folder); });
   io::Executor executor;
   DebugService service(executor, [](std::string_view path, const std::string& id) {
     return DebugAnswer{.body = fmt::format("page {} of {}\n", path, id)};
@@ -88,9 +90,9 @@ std::string ask(const std::string& request, bool by_unix) {
     listening = service.listen_tcp(address).has_value();
   }
   REQUIRE(service.listen_unix(path, 0600));
-  std::thread loop([&] { executor.run(); });
   auto fd = by_unix ? kernel::connect_unix(path) : kernel::connect_tcp(address);
   REQUIRE(fd);
+  std::thread loop([&] { executor.run(); });
   std::string answer;
   std::size_t sent = 0;
   for (auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(5); std::chrono::steady_clock::now() < limit;) {
@@ -103,7 +105,6 @@ std::string ask(const std::string& request, bool by_unix) {
   }
   executor.stop();
   loop.join();
-  std::filesystem::remove_all(folder);
   return answer;
 }
 

@@ -85,7 +85,7 @@ class Compiler {
     if (socket.port_value() == 0 || socket.port_value() > 65535)
       return wrong(where + ".socket_address.port_value", fmt::format("{} is no port", socket.port_value()), "use 1 to 65535");
     if (socket.protocol() != envoy::config::core::v3::SocketAddress::TCP)
-      return wrong(where + ".socket_address.protocol", "UDP is not implemented", "");
+      return wrong(where + ".socket_address.protocol", "UDP is not implemented", "use TCP, the default");
     return SocketAddr{*ip, static_cast<Port>(socket.port_value())};
   }
 
