@@ -6,6 +6,7 @@
 
 namespace weir::well_known {
 
+inline constexpr std::uint16_t kHeartbeatPort = 9;  ///< discard; UDP to loopback, shows the rules that the proxy lives
 inline constexpr std::uint16_t kAdminPort = 15000;
 inline constexpr std::uint16_t kOutboundPort = 15001;
 inline constexpr std::uint16_t kProbePort = 15002;  ///< what the self-test dials

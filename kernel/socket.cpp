@@ -127,11 +127,8 @@ Result<std::optional<Accepted>> accept(FdRef listener) {
 Result<UniqueFd> connect_tcp(const SocketAddr& address, const ConnectOptions& options) {
   UniqueFd fd(::socket(domain(address.ip.family()), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd) return fail_errno(errno, "socket for {}", address.to_text());
-  if (options.mark) {
-    std::uint32_t mark = *options.mark;
-    if (::setsockopt(fd.get(), SOL_SOCKET, SO_MARK, &mark, sizeof mark) != 0)
-      return fail_errno(errno, "setting SO_MARK {}", mark);
-  }
+  if (options.mark)
+    if (auto r = set_mark(fd.ref(), *options.mark); !r) return pass(r.error());
   sockaddr_storage storage;
   if (options.source) {
     if (auto r = set_int(fd.ref(), IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1, "IP_BIND_ADDRESS_NO_PORT"); !r) return pass(r.error());
@@ -203,6 +200,11 @@ Result<> set_keepalive(FdRef fd, std::chrono::seconds idle, std::chrono::seconds
 Result<> set_reset_on_close(FdRef fd) {
   linger now{.l_onoff = 1, .l_linger = 0};
   if (::setsockopt(fd.get(), SOL_SOCKET, SO_LINGER, &now, sizeof now) != 0) return fail_errno(errno, "setting SO_LINGER");
+  return {};
+}
+
+Result<> set_mark(FdRef fd, std::uint32_t mark) {
+  if (::setsockopt(fd.get(), SOL_SOCKET, SO_MARK, &mark, sizeof mark) != 0) return fail_errno(errno, "setting SO_MARK {}", mark);
   return {};
 }
 

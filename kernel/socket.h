@@ -57,6 +57,8 @@ Result<> set_nodelay(FdRef fd);
 Result<> set_keepalive(FdRef fd, std::chrono::seconds idle, std::chrono::seconds interval, int probes);
 /// Close sends RST instead of FIN.
 Result<> set_reset_on_close(FdRef fd);
+/// SO_MARK of all that the socket sends; needs CAP_NET_ADMIN.
+Result<> set_mark(FdRef fd, std::uint32_t mark);
 /// True if this process may set SO_MARK (tried on a throw-away socket; settled decision 5).
 bool can_set_mark();
 

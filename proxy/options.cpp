@@ -24,6 +24,7 @@ struct Raw {
   std::string agent, level = "info", proxy_level, concurrency, capture_ports = "15001,15006";
   std::string admin_port = "15000", status_port = "15020", health_port = "15021", metrics_port = "15090";
   std::string drain_time = "5s", drain_limit = "45s", config_wait = "30s", detect_limit = "15s", follow;
+  std::string heartbeat_interval = "500ms";
   bool version = false;
 };
 
@@ -43,6 +44,10 @@ class Checker {
     options_.drain_limit = duration("--drain-limit", raw_.drain_limit);
     options_.config_wait = duration("--config-wait", raw_.config_wait);
     options_.detect_limit = duration("--detect-limit", raw_.detect_limit);
+    options_.heartbeat_interval = duration("--heartbeat-interval", raw_.heartbeat_interval);
+    if (options_.heartbeat_interval.count() < 10)
+      error("--heartbeat-interval", fmt::format("{} is too short", printable(raw_.heartbeat_interval)),
+            "write 10ms or more, or give --no-heartbeat");
     if (options_.drain_time > options_.drain_limit)
       error("--drain-time", fmt::format("{} is more than --drain-limit {}", raw_.drain_time, raw_.drain_limit),
             "make --drain-limit the longer one");
@@ -153,7 +158,8 @@ void add_flags(CLI::App& app, Raw& raw, Options& options) {
       ->type_name("LABEL")
       ->take_all();
   app.add_flag("--allow-root", options.allow_root, "run as uid 0 all the same");
-  app.add_flag("!--no-heartbeat", options.heartbeat, "do not open the start gate");
+  app.add_flag("!--no-heartbeat", options.heartbeat, "do not show the rules of weir-init that the proxy lives");
+  value("--heartbeat-interval", raw.heartbeat_interval, "how often it is shown (default 500ms)", "DURATION");
   app.add_flag("--validate", options.validate, "check the bootstrap file, print every problem, exit 0 or 1");
   value("--log-level", raw.level, "debug, info, warn or error (default info)", "LEVEL");
   value("--proxyLogLevel", raw.proxy_level, "the same, Istio's name", "LEVEL");

@@ -33,6 +33,7 @@ struct Options {
   std::optional<pid_t> follow;
   bool allow_root = false;
   bool heartbeat = true;
+  std::chrono::milliseconds heartbeat_interval{500};
   bool validate = false;
   log::Level log_level = log::Level::info;
 };

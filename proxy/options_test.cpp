@@ -73,6 +73,8 @@ TEST_CASE("wrong flags: all of them, with what would be right") {
        "argument word: no argument is expected here; weir-proxy --help lists the flags"},
       {"--agent unix:/x --drain-time 60s",
        "flag --drain-time: 60s is more than --drain-limit 45s; make --drain-limit the longer one"},
+      {"--agent unix:/x --heartbeat-interval 5ms",
+       "flag --heartbeat-interval: 5ms is too short; write 10ms or more, or give --no-heartbeat"},
       {"--agent unix:/x --capture-ports 15001,x --follow 0",
        "flag --capture-ports: \"x\" is no port; write them like 15001,15006, or off\n"
        "flag --follow: \"0\" is no number from 1 to 2147483647"},

@@ -5,32 +5,12 @@
 #include <malloc.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "base/ip.h"
-#include "base/unique_fd.h"
 #include "base/well_known.h"
 
 namespace weir::proxy {
-
-namespace {
-
-constexpr Port kDiscardPort = 9;
-
-Result<> beat(const IpAddr& to) {
-  UniqueFd fd(::socket(to.is_v4() ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!fd) return fail_errno(errno, "heartbeat: UDP socket");
-  sockaddr_storage storage{};
-  const socklen_t length = SocketAddr{to, kDiscardPort}.to_sockaddr(storage);
-  const char byte = 0;
-  if (::sendto(fd.get(), &byte, 1, MSG_NOSIGNAL, reinterpret_cast<const sockaddr*>(&storage), length) < 0)
-    return fail_errno(errno, "heartbeat to {}", to.to_text());
-  return {};
-}
-
-}  // namespace
 
 Result<std::uint64_t> raise_open_files() {
   rlimit limit{};
@@ -66,12 +46,5 @@ Result<> drop_privileges(bool keep_net_admin) {
 }
 
 void release_free_memory() { ::malloc_trim(0); }
-
-Result<> send_heartbeat() {
-  Result<> v4 = beat(IpAddr::loopback(Family::v4));
-  Result<> v6 = beat(IpAddr::loopback(Family::v6));
-  if (!v4 && !v6) return v4;
-  return {};
-}
 
 }  // namespace weir::proxy

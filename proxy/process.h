@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the process does to itself at start: limits and privileges; and the heartbeat that opens the start gate.
+// What the process does to itself at start: limits and privileges.
 #pragma once
 
 #include <cstdint>
@@ -21,9 +21,5 @@ Result<> drop_privileges(bool keep_net_admin);
 
 /// Gives free memory back to the kernel: what reading a large configuration took and left. Main thread, after such work.
 void release_free_memory();
-
-/// One UDP datagram to the discard port (9) of 127.0.0.1 and ::1: its owner's uid tells the kernel's start gate that the proxy
-/// stands. A family that the machine lacks is no error; both missing is.
-Result<> send_heartbeat();
 
 }  // namespace weir::proxy

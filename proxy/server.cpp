@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "proxy/cgroup.h"
 #include "proxy/circuit.h"
+#include "proxy/heartbeat.h"
 #include "proxy/process.h"
 #include "xds/proto/bootstrap.pb.h"
 #include "xds/proto/core.pb.h"
@@ -148,12 +149,14 @@ void Server::start_workers(std::vector<std::vector<ListeningSocket>> sockets) {
     options.mark = mark_;
     options.circuits = circuits;
     options.detect_limit = options_.detect_limit;
+    if (i == 0 && options_.heartbeat) options.heartbeat_interval = options_.heartbeat_interval;
     workers_.push_back(std::make_unique<Worker>(options, std::move(sockets[i]), stats_.add_worker()));
   }
   for (const auto& worker : workers_) worker->start();
   log::info("{} workers; node {}", workers_.size(), identity_.node_id);
   if (!options_.heartbeat) return;
-  if (auto sent = send_heartbeat(); !sent) log::warn("{}; a start gate opens only by its own time limit", sent.error().to_text());
+  if (auto sent = Heartbeat(mark_).send(); !sent)
+    log::warn("{}; a start gate opens only by its own time limit", sent.error().to_text());
 }
 
 Result<> Server::start_configuration() {

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "proxy/cluster_runtime.h"
 #include "proxy/context.h"
+#include "proxy/heartbeat.h"
 #include "proxy/listener_socket.h"
 
 namespace weir::proxy {
@@ -37,6 +38,7 @@ class Worker::Impl {
  public:
   Impl(WorkerOptions options, std::vector<ListeningSocket> sockets, WorkerStats& stats)
       : options_(std::move(options)), context_(executor_, options_, stats), tick_(executor_, [this] { on_tick(); }) {
+    if (options_.heartbeat_interval.count() > 0) heartbeat_.emplace(executor_, options_.heartbeat_interval, options_.mark);
     for (ListeningSocket& socket : sockets)
       sockets_.push_back(std::make_unique<ListenerSocket>(context_, std::move(socket), true));
   }
@@ -45,6 +47,7 @@ class Worker::Impl {
   void start() {
     thread_ = std::thread([this] {
       tick_.expires_after(kTick);
+      if (heartbeat_) heartbeat_->start();
       executor_.run();
       clear();
     });
@@ -148,6 +151,7 @@ class Worker::Impl {
   Context context_;
   std::vector<std::unique_ptr<ListenerSocket>> sockets_;
   io::Timer tick_;
+  std::optional<HeartbeatTimer> heartbeat_;  // before the thread starts
   unsigned ticks_ = 0;
   bool stopped_inbound_ = false, stopped_all_ = false;
   std::thread thread_;

@@ -30,6 +30,8 @@ struct WorkerOptions {
   std::optional<std::uint32_t> mark;  ///< put on upstream sockets; only where kernel::can_set_mark()
   /// How long a silent client keeps a chain undecided before its upstream is dialled to hear whether the server speaks first.
   std::chrono::milliseconds server_first_wait{100};
+  /// How often this worker shows that the proxy lives (heartbeat.h); 0: never.
+  std::chrono::milliseconds heartbeat_interval{0};
   std::chrono::milliseconds detect_limit{15'000};  ///< after that a connection is taken as raw TCP
   std::shared_ptr<CircuitRegistry> circuits;       ///< the same for all workers of a process; null: this worker counts alone
   std::size_t replay_bytes = 64 * 1024;            ///< request bodies up to this size can be retried

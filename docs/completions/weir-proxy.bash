@@ -4,7 +4,7 @@ _weir_proxy() {
   local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]}
   local flags="--agent --config --state-dir --concurrency --capture-ports --admin-port --status-port --health-port --metrics-port
     --drain-time --drain-limit --config-wait --detect-limit --follow --node-id --name --namespace --ip --domain --service-cluster
-    --label --allow-root --no-heartbeat --validate --log-level --version --help"
+    --label --allow-root --no-heartbeat --heartbeat-interval --validate --log-level --version --help"
   case $before in
     -c | --config) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
     --state-dir) mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
