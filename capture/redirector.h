@@ -47,6 +47,8 @@ class Redirector {
   virtual Result<bool> remove() = 0;
   /// What apply would program, in the backend's own language, for people and for `nft -f`. Pure.
   virtual std::string render(const CapturePlan& plan) const = 0;
+  /// What of the plan this backend cannot express wherever it runs, a sentence each; apply and check then refuse. Pure.
+  virtual std::vector<std::string> why_not(const CapturePlan&) const { return {}; }
 };
 
 /// A backend without a kernel, for tests: remembers the plan and records each call; `fail_at` names the verb that fails.

@@ -37,8 +37,15 @@ struct Case {
   std::vector<std::string> standing = {};
 };
 
-Result<kernel::Output> no_programs(const std::vector<std::string>& arguments, const std::string&) {
+Result<kernel::Output> no_programs(const std::vector<std::string>& arguments, const std::string&, const xtables::Environment&) {
   return pass(Error(ErrorCode::environment, fmt::format("no program {}: is it installed?", arguments[0]), ENOENT));
+}
+
+xtables::XtablesOptions options_for(const BackendOptions& options) {
+  xtables::XtablesOptions made;
+  made.force = options.force;
+  made.run = no_programs;
+  return made;
 }
 
 World world(const Case& given) {
@@ -62,7 +69,7 @@ World world(const Case& given) {
     auto netlink = std::make_unique<nft::FakeNetlink>(kernel);
     if (name == "nft") return nft::make_nft_redirector(std::move(netlink), {.force = options.force});
     const auto variant = name == "iptables-nft" ? xtables::Variant::nft : xtables::Variant::legacy;
-    return xtables::make_xtables_redirector(variant, std::move(netlink), {.force = options.force, .run = no_programs});
+    return xtables::make_xtables_redirector(variant, std::move(netlink), options_for(options));
   };
   world.machine.standing = [standing = given.standing] { return standing; };
   return world;
@@ -124,7 +131,8 @@ TEST_CASE("what weir-init says, word by word") {
       {"backend-auto-none", with_all({"--backend=auto"}), {}, EOPNOTSUPP},
       {"backend-no-iptables", with_all({"--force-iptables-binary", "legacy"})},
       {"backend-other-stands", kAll, {}, 0, {"iptables-legacy"}},
-      {"backend-no-start-gate", with_all({"--dry-run", "--start-gate=hold:30s"}), {{"WEIR_BACKEND", "iptables-nft"}}},
+      {"backend-start-gate", with_all({"--dry-run", "--start-gate=hold:30s"}), {{"WEIR_BACKEND", "iptables-nft"}}},
+      {"backend-cannot-express", with_all({"--dry-run", "--start-gate=hold:600h", "--backend=iptables-legacy"})},
       {"help", {"--help"}},
   };
   for (const Case& given : cases) {

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/json.h"
+#include "base/text.h"
 #include "init/command_line.h"
 
 namespace weir::init {
@@ -113,7 +114,10 @@ class Program {
 
   Result<> dry_run() {
     const CapturePlan made = plan();
-    const std::string rules = world_.machine.make(named_backend(), {})->render(made);
+    const auto backend = world_.machine.make(named_backend(), {});
+    if (const auto problems = backend->why_not(made); !problems.empty())
+      return fail(ErrorCode::usage, "the backend {} cannot express {}; --backend=nft can", backend->name(), join(problems, "; "));
+    const std::string rules = backend->render(made);
     if (const std::string& file = line_.capture.requests.dry_run_file; !file.empty())
       if (auto written = world_.write_file(file, rules); !written) return pass(written.error(), "DRY_RUN_FILE_PATH");
     if (!line_.wants_json) {

@@ -38,7 +38,7 @@ bool has_iptables_nft(kernel::Netlink& netlink) {
 bool has_legacy_tables(const char* file) {
   std::ifstream names(file);
   for (std::string name; std::getline(names, name);)
-    if (name == "nat" || name == "filter" || name == "mangle") return true;
+    if (name == "nat" || name == "filter" || name == "mangle" || name == "raw") return true;
   return false;
 }
 
@@ -46,7 +46,7 @@ bool has_iptables_legacy(const xtables::Runner& run) {
   for (const auto& [file, program] : {std::pair{"/proc/thread-self/net/ip_tables_names", "iptables-legacy-save"},
                                       std::pair{"/proc/thread-self/net/ip6_tables_names", "ip6tables-legacy-save"}}) {
     if (!has_legacy_tables(file)) continue;
-    auto saved = run({program}, "");
+    auto saved = run({program}, "", {});
     if (!saved || saved->exit_code != 0) continue;
     auto tables = xtables::read_save(saved->out);
     if (!tables || !tables->empty()) return true;

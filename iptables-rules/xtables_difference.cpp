@@ -12,6 +12,9 @@ namespace weir::xtables {
 
 namespace {
 
+/// So many foreign rules in front of one of ours are shown, and the rest counted.
+constexpr std::size_t kNamedInFront = 5;
+
 const Table* find_table(const Tables& tables, std::string_view name) {
   for (const Table& table : tables)
     if (table.name == name) return &table;
@@ -97,9 +100,19 @@ void compare_jumps(const Table& wanted, const Table* standing, const std::string
       found.push_back(fmt::format("{}: the jump from {} is missing: {}", where, jump.chain, jump.rule));
       continue;
     }
-    if (same->position != jump.position)
-      found.push_back(fmt::format("{}: {} rule(s) of others stand in {} in front of the jump to our chain: {}", where,
-                                  same->position - jump.position, jump.chain, jump.rule));
+    const auto rank = 1 + std::count_if(standing->jumps.begin(), standing->jumps.end(), [&](const Jump& other) {
+                        return other.chain == jump.chain && other.position < same->position;
+                      });
+    if (static_cast<std::size_t>(rank) != jump.position)
+      found.push_back(fmt::format("{}: the jumps of {} to our chains stand in another order: {}", where, jump.chain, jump.rule));
+    for (std::size_t i = 0; i < same->in_front.size(); ++i) {
+      if (i == kNamedInFront) {
+        found.push_back(fmt::format("{}: and {} more of others in front of ours", where, same->in_front.size() - i));
+        break;
+      }
+      found.push_back(fmt::format("{}: a rule of others stands in {} in front of ours and sees packets first: {}", where,
+                                  jump.chain, printable(same->in_front[i], 300)));
+    }
     others.erase(same);
   }
   for (const Jump& jump : others)
@@ -115,6 +128,27 @@ std::string transition(const Tables& from, const Tables& to) {
   for (auto table = from.rbegin(); table != from.rend(); ++table)
     if (find_table(to, table->name) == nullptr) write_table(text, table->name, &*table, nullptr);
   return text;
+}
+
+namespace {
+
+/// What of a plan stands, for people.
+std::string_view state_of(const Tables& tables) {
+  if (tables.empty()) return "has nothing of weir";
+  // Within a table all changes at once.
+  auto has_jumps = [&](std::string_view name) {
+    const Table* table = find_table(tables, name);
+    return table != nullptr && !table->jumps.empty();
+  };
+  return has_jumps("filter") && has_jumps("nat") ? "captures" : "captures in part";
+}
+
+}  // namespace
+
+std::string torn(const Tables& v4, const Tables& v6) {
+  const std::string_view state4 = state_of(v4), state6 = state_of(v6);
+  if (state4 == state6 && state4 != "captures in part") return "";
+  return fmt::format("IPv4 {}, IPv6 {}: an apply or remove ended between its steps", state4, state6);
 }
 
 std::string canonical(std::string_view rule) {

@@ -5,6 +5,8 @@
 
 #include "base/text.h"
 #include "iptables-rules/source_address.h"
+#include "iptables-rules/xtables_gate.h"
+#include "iptables-rules/xtables_programs.h"
 #include "iptables-rules/xtables_rules.h"
 #include "iptables-rules/xtables_save.h"
 
@@ -16,17 +18,31 @@ using capture::Applied;
 using capture::CapturePlan;
 using capture::Drift;
 
-/// How long iptables-restore may wait for /run/xtables.lock, in seconds.
-constexpr std::string_view kLockWait = "10";
-constexpr Nanoseconds kLimit = std::chrono::seconds(20);
-
 /// What is ours in both families.
 struct Standing {
   Tables v4, v6;
+  Gate gate;
   const Tables& of(Family family) const { return family == Family::v4 ? v4 : v6; }
   Tables& of(Family family) { return family == Family::v4 ? v4 : v6; }
   bool empty() const { return v4.empty() && v6.empty(); }
 };
+
+/// Does anything stand that captures? The start gate is closed by the apply that makes it so, and never again.
+bool captures(const Standing& standing) {
+  for (Family family : kBothFamilies)
+    for (const Table& table : standing.of(family))
+      for (const Jump& jump : table.jumps)
+        if (jump.rule.ends_with(" WEIR_INBOUND") || jump.rule.ends_with(" WEIR_OUTBOUND")) return true;
+  return false;
+}
+
+/// Without the table that captures.
+Tables guards_of(const Tables& tables) {
+  Tables guards;
+  std::copy_if(tables.begin(), tables.end(), std::back_inserter(guards),
+               [](const Table& table) { return table.name == "filter"; });
+  return guards;
+}
 
 bool has_added_mark(const Tables& tables) {
   for (const Table& table : tables)
@@ -45,7 +61,11 @@ void add_added_mark(Tables& tables) {
 class XtablesRedirector : public capture::Redirector {
  public:
   XtablesRedirector(Variant variant, std::unique_ptr<kernel::Netlink> netlink, XtablesOptions options)
-      : variant_(variant), netlink_(std::move(netlink)), options_(std::move(options)) {}
+      : variant_(variant),
+        netlink_(std::move(netlink)),
+        options_(std::move(options)),
+        programs_(variant, options_.run, options_.lock_wait),
+        gate_list_(options_.gate_folder) {}
 
   std::string_view name() const override { return xtables::name(variant_); }
 
@@ -54,7 +74,7 @@ class XtablesRedirector : public capture::Redirector {
     policy.inbound_ports.kind = policy.outbound_cidrs.kind = capture::Selection::all;
     const CapturePlan plan = capture::plan(policy);
     for (Family family : kBothFamilies) {
-      auto tried = restore(family, transition({}, compile(plan, family)), true);
+      auto tried = programs_.restore(family, transition({}, compile(plan, family)), true);
       if (!tried) return pass(tried.error(), fmt::format("trying the backend {}", name()));
     }
     auto read = look();
@@ -64,8 +84,7 @@ class XtablesRedirector : public capture::Redirector {
 
   Result<Applied> apply(const CapturePlan& plan) override {
     done_.reset();
-    if (auto problems = why_not(plan); !problems.empty())
-      return fail(ErrorCode::environment, "the backend {} cannot express {}; --backend=nft can", name(), join(problems, "; "));
+    if (auto expressed = express(plan); !expressed) return pass(expressed.error());
     auto before = look();
     if (!before) return pass(before.error());
     auto source_before = nft::look_at_source(*netlink_);
@@ -89,6 +108,7 @@ class XtablesRedirector : public capture::Redirector {
     done_ = std::move(done);
     Applied applied{.changed = *changed || source->was_added, .notes = {}};
     if (!source->note.empty()) applied.notes.push_back(source->note);
+    if (const std::string said = torn(before->v4, before->v6); !said.empty()) applied.notes.push_back(said + "; it is whole now");
     return applied;
   }
 
@@ -106,11 +126,12 @@ class XtablesRedirector : public capture::Redirector {
   }
 
   Result<Drift> check(const CapturePlan& plan) override {
-    if (auto problems = why_not(plan); !problems.empty())
-      return fail(ErrorCode::environment, "the backend {} cannot express {}; --backend=nft can", name(), join(problems, "; "));
+    if (auto expressed = express(plan); !expressed) return pass(expressed.error());
     auto now = look();
     if (!now) return pass(now.error());
     Drift drift{.differences = all_differences(plan, *now)};
+    if (const std::string said = torn(now->v4, now->v6); !said.empty())
+      drift.differences.insert(drift.differences.begin(), said + "; apply makes it whole, remove takes it away");
     auto source = nft::look_at_source(*netlink_);
     if (!source) return pass(source.error());
     if (plan.needs_inbound_source6 && source->has_v6 && !source->is_there)
@@ -125,68 +146,42 @@ class XtablesRedirector : public capture::Redirector {
     return take_away(*now);
   }
 
+  std::vector<std::string> why_not(const CapturePlan& plan) const override { return xtables::why_not(plan); }
+
   std::string render(const CapturePlan& plan) const override {
-    if (auto problems = why_not(plan); !problems.empty())
-      return fmt::format("# the backend {} cannot express {}\n", name(), join(problems, "; "));
+    if (auto problems = why_not(plan); !problems.empty()) return fmt::format("# cannot be expressed: {}\n", join(problems, "; "));
     if (plan.steps.empty()) return "# nothing is to be captured\n";
     std::string text;
     for (Family family : kBothFamilies)
-      text += fmt::format("# {}: {} --noflush\n{}", to_text(family), program_name(family, "restore"),
+      text += fmt::format("# {}: {} --noflush\n{}", to_text(family), programs_.name(family, "restore"),
                           transition({}, compile(plan, family)));
     return text;
   }
 
  private:
+  Result<> express(const CapturePlan& plan) const {
+    const std::vector<std::string> problems = why_not(plan);
+    if (problems.empty()) return {};
+    return fail(ErrorCode::environment, "the backend {} cannot express {}; --backend=nft can", name(), join(problems, "; "));
+  }
+
   /// What the last apply changed.
   struct Done {
     Standing former;
     bool had_source = false;  // ::6 was there before
   };
 
-  std::string program_name(Family family, std::string_view verb) const {
-    return fmt::format("ip{}tables-{}-{}", family == Family::v4 ? "" : "6", variant_ == Variant::legacy ? "legacy" : "nft", verb);
-  }
-
-  /// Runs one of iptables' programs; anything but success is an error that says what it said.
-  Result<std::string> call(const std::vector<std::string>& arguments, const std::string& input) {
-    auto output = options_.run(arguments, input);
-    if (!output) {
-      if (output.error().sys_errno() == ENOENT)
-        return fail(ErrorCode::environment, "{}; the package iptables has it", output.error().message());
-      return pass(output.error());
-    }
-    if (output->exit_code == 0) return std::move(output->out);
-    const std::string said = printable(trim(output->err), 600);
-    const bool is_privilege =
-        said.find("Permission denied") != std::string::npos || said.find("you must be root") != std::string::npos;
-    std::string hint;
-    if (said.find("xtables lock") != std::string::npos)
-      hint = "; another program holds the lock of iptables, see: fuser /run/xtables.lock";
-    else if (is_privilege)
-      hint = "; CAP_NET_ADMIN and CAP_NET_RAW are needed in this network namespace";
-    else
-      hint = "; a kernel option may be missing, see docs/kernel-support.md";
-    return fail(ErrorCode::environment, "{} ended with {}: {}{}", join(arguments, " "), output->exit_code, said, hint);
-  }
-
-  Result<> restore(Family family, const std::string& text, bool is_trial = false) {
-    std::vector<std::string> arguments = {program_name(family, "restore"), "--noflush", "--wait", std::string(kLockWait)};
-    if (is_trial) arguments.emplace_back("--test");
-    auto done = call(arguments, text);
-    if (!done) return pass(done.error());
-    return {};
-  }
-
   /// What of ours stands.
   Result<Standing> look() {
     Standing standing;
     for (Family family : kBothFamilies) {
-      auto text = call({program_name(family, "save")}, "");
-      if (!text) return pass(text.error());
-      auto tables = read_save(*text);
-      if (!tables) return pass(tables.error(), fmt::format("{}, {}", name(), to_text(family)));
+      auto tables = programs_.save(family);
+      if (!tables) return pass(tables.error());
       standing.of(family) = std::move(*tables);
     }
+    auto gate = gate_list_.read();
+    if (!gate) return pass(gate.error());
+    standing.gate = *gate;
     return standing;
   }
 
@@ -198,26 +193,45 @@ class XtablesRedirector : public capture::Redirector {
     return found;
   }
 
-  /// IPv4, then IPv6. If one fails, both become what they were.
+  /// If a step fails, both families become what they were.
   Result<> change(const Standing& from, const Standing& to) {
-    for (Family family : kBothFamilies) {
-      const std::string text = transition(from.of(family), to.of(family));
-      if (text.empty()) continue;
-      auto done = restore(family, text);
-      if (done) continue;
-      ErrorList errors;
-      errors.add(done.error());
-      if (auto back = put_back(from); !back)
-        errors.add(Error(back.error()).within("taking that back, so that a part of it may stand"));
-      return pass(errors.to_result().error());
+    auto done = change_both(from, to);
+    if (done) return {};
+    ErrorList errors;
+    errors.add(done.error());
+    if (auto back = put_back(from); !back)
+      errors.add(Error(back.error()).within("taking that back, so that a part of it may stand"));
+    return pass(errors.to_result().error());
+  }
+
+  /// IPv4, then IPv6.
+  Result<> change_both(const Standing& from, const Standing& to) {
+    Standing now = from;
+    if (to.gate != Gate{} && to.gate != from.gate) {
+      // Its list is there once a rule names it; it must hold before anything is captured.
+      if (auto done = change_one(Family::v4, now, guards_of(to.v4)); !done) return done;
+      if (auto closed = gate_list_.make(to.gate); !closed) return closed;
     }
-    return {};
+    for (Family family : kBothFamilies)
+      if (auto done = change_one(family, now, to.of(family)); !done) return done;
+    // The kernel may take the list away some time after its last rule.
+    return to.gate == Gate{} && from.gate != Gate{} ? gate_list_.make({}) : Result<>{};
+  }
+
+  Result<> change_one(Family family, Standing& now, const Tables& to) {
+    const std::string text = transition(now.of(family), to);
+    now.of(family) = to;
+    return text.empty() ? Result<>{} : programs_.restore(family, text);
   }
 
   /// True if something had to be changed.
   Result<bool> program(const CapturePlan& plan, const Standing& before, const nft::Ensured& source) {
     if (!options_.force && all_differences(plan, before).empty()) return false;
-    Standing wanted{.v4 = compile(plan, Family::v4), .v6 = compile(plan, Family::v6)};
+    Standing wanted{.v4 = compile(plan, Family::v4), .v6 = compile(plan, Family::v6), .gate = before.gate};
+    if (!plan.start_gate)
+      wanted.gate = {};
+    else if (!captures(before))
+      wanted.gate = {.v4 = true, .v6 = true};
     if ((source.was_added && !source.is_marked) || has_added_mark(before.v6)) add_added_mark(wanted.v6);
     if (auto changed = change(before, wanted); !changed) return pass(changed.error());
     return true;
@@ -229,10 +243,14 @@ class XtablesRedirector : public capture::Redirector {
     auto now = look();
     if (!now) return pass(now.error());
     ErrorList errors;
+    bool differs = false;
     for (Family family : kBothFamilies) {
       if (is_same(now->of(family), former.of(family))) continue;
-      errors.add_if_failed(restore(family, transition(now->of(family), former.of(family))));
+      differs = true;
+      errors.add_if_failed(programs_.restore(family, transition(now->of(family), former.of(family))));
     }
+    // Rules that went may have taken the list with them.
+    if (differs) errors.add_if_failed(gate_list_.make(former.gate));
     return errors.to_result();
   }
 
@@ -258,17 +276,12 @@ class XtablesRedirector : public capture::Redirector {
   Variant variant_;
   std::unique_ptr<kernel::Netlink> netlink_;
   XtablesOptions options_;
+  Programs programs_;
+  GateList gate_list_;
   std::optional<Done> done_;
 };
 
 }  // namespace
-
-std::string_view name(Variant variant) { return variant == Variant::legacy ? "iptables-legacy" : "iptables-nft"; }
-
-Runner limited_runner() {
-  return
-      [](const std::vector<std::string>& arguments, const std::string& input) { return kernel::run(arguments, input, kLimit); };
-}
 
 std::unique_ptr<capture::Redirector> make_xtables_redirector(Variant variant, std::unique_ptr<kernel::Netlink> netlink,
                                                              XtablesOptions options) {

@@ -3,30 +3,22 @@
 // families, programmed by iptables-restore.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "capture/redirector.h"
-#include "kernel/child.h"
+#include "iptables-rules/xtables_gate.h"
+#include "iptables-rules/xtables_programs.h"
 #include "kernel/netlink.h"
 
 namespace weir::xtables {
 
-/// Which of iptables' two implementations; the kernel keeps their rules apart.
-enum class Variant : std::uint8_t { legacy, nft };
-/// "iptables-legacy", "iptables-nft": the backend's name, and what its programs' names begin with.
-std::string_view name(Variant variant);
-
-/// Runs a program to its end with an input, or kills it if it takes too long.
-using Runner = std::function<Result<kernel::Output>(const std::vector<std::string>& arguments, const std::string& input)>;
-/// kernel::run with a limit, which is longer than iptables waits for its lock.
-Runner limited_runner();
-
 struct XtablesOptions {
   bool force = false;  ///< apply even if the kernel already has the plan
   Runner run = limited_runner();
+  std::chrono::seconds lock_wait{10};                  ///< for iptables' lock
+  std::string gate_folder = std::string(kGateFolder);  ///< where xt_recent shows its lists
 };
 
 /// For the network namespace of the calling thread; `netlink` (for ::6 on lo) must belong to the same.

@@ -25,9 +25,10 @@ struct UserChain {
 
 /// A rule of a built-in chain that leads into a chain of ours.
 struct Jump {
-  std::string chain;         ///< "OUTPUT"
-  std::string rule;          ///< `-m comment --comment "owner: weir" -j WEIR_OUTBOUND`
-  std::size_t position = 1;  ///< from 1
+  std::string chain;                  ///< "OUTPUT"
+  std::string rule;                   ///< `-m comment --comment "owner: weir" -j WEIR_OUTBOUND`
+  std::size_t position = 1;           ///< from 1
+  std::vector<std::string> in_front;  ///< rules of others that stand before it, but after the jump of ours before it
 };
 
 /// What is ours in one table of one family.
@@ -54,6 +55,10 @@ std::string transition(const Tables& from, const Tables& to);
 /// The same rule has the same text whatever the order of its conditions and the way its words are quoted, as iptables-save and
 /// we may write it.
 std::string canonical(std::string_view rule);
+
+/// A sentence if one family captures and the other doesn't, or one of them in part only, as after an apply or remove that was
+/// killed between its steps; else nothing.
+std::string torn(const Tables& v4, const Tables& v6);
 
 /// Sentences that say how what stands differs from what should; `family` is for the words.
 std::vector<std::string> differences(const Tables& wanted, const Tables& standing, Family family);

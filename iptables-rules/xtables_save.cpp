@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <utility>
 
 #include "base/text.h"
 
@@ -48,11 +49,14 @@ class TableReader {
       return {};
     }
     const std::size_t position = ++counts_[chain];
-    if (!target_of(words(rule)).starts_with(kChainPrefix)) return {};
+    if (!target_of(words(rule)).starts_with(kChainPrefix)) {
+      in_front_[chain].push_back(rule);
+      return {};
+    }
     if (!builtin_.contains(chain))
       return fail(ErrorCode::environment, "a rule of others leads into a chain of weir: table {}, -A {} {}; take it away first",
                   table_.name, chain, rule);
-    table_.jumps.push_back({.chain = chain, .rule = rule, .position = position});
+    table_.jumps.push_back({.chain = chain, .rule = rule, .position = position, .in_front = std::exchange(in_front_[chain], {})});
     return {};
   }
 
@@ -62,6 +66,7 @@ class TableReader {
   Table table_;
   std::set<std::string> builtin_;
   std::map<std::string, std::size_t> counts_;
+  std::map<std::string, std::vector<std::string>> in_front_;
 };
 
 /// As compile() orders them.

@@ -2,10 +2,15 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <unistd.h>
 
 #include "base/test_golden.h"
 #include "capture/matrix.h"
 #include "iptables-rules/fake_netlink.h"
+#include "iptables-rules/xtables_gate.h"
+#include "iptables-rules/xtables_lock.h"
 #include "iptables-rules/xtables_redirector.h"
 #include "iptables-rules/xtables_rules.h"
 #include "iptables-rules/xtables_save.h"
@@ -13,7 +18,9 @@
 namespace weir::xtables {
 namespace {
 
-capture::CapturePlan plan_of(const std::string& config) {
+using capture::CapturePlan;
+
+CapturePlan plan_of(const std::string& config) {
   auto parsed = capture::matrix::parse_config(config);
   REQUIRE_MESSAGE(!has_errors(parsed.problems), to_text(parsed.problems));
   return capture::plan(parsed.parsed.policy);
@@ -43,6 +50,47 @@ std::string saved(const Tables& tables) {
 TEST_CASE("the rules of a policy, word by word") {
   for (const auto& [name, config] : {std::pair{"default", kDefault}, std::pair{"lists", kLists}, std::pair{"nothing", "-m NONE"}})
     test::check_golden(std::string(WEIR_TESTDATA) + "/xtables-" + name + ".txt", rendered(plan_of(config)));
+}
+
+TEST_CASE("the rules of a start gate, word by word") {
+  auto parsed = capture::matrix::parse_config(std::string(kDefault) + " -u 3,4");
+  parsed.parsed.policy.start_gate = std::chrono::milliseconds(1500);
+  test::check_golden(WEIR_TESTDATA "/xtables-gate.txt", rendered(capture::plan(parsed.parsed.policy)));
+}
+
+TEST_CASE("xt_recent's list says which families wait") {
+  CHECK(read_gate("") == Gate{});
+  CHECK(read_gate("src=0.0.0.0 ttl: 0 last_seen: 4300735431 oldest_pkt: 1 4300735431\n") == Gate{.v4 = true, .v6 = false});
+  CHECK(read_gate("src=0000:0000:0000:0000:0000:0000:0000:0000 ttl: 0 last_seen: 1 oldest_pkt: 1 1\nsrc=0.0.0.0 ttl: 0\n") ==
+        Gate{.v4 = true, .v6 = true});
+}
+
+TEST_CASE("the list is told what changes, and nothing else") {
+  const std::filesystem::path folder = std::filesystem::temp_directory_path() / fmt::format("weir-gate-{}", ::getpid());
+  std::filesystem::create_directories(folder);
+  const std::filesystem::path file = folder / kGateList;
+  const GateList list(folder);
+  CHECK(list.make({}));
+  CHECK(!std::filesystem::exists(file));
+  CHECK(!list.make({.v4 = true, .v6 = true}));
+  std::ofstream(file) << "src=0.0.0.0 ttl: 0\n";
+  CHECK(list.make({.v4 = true, .v6 = false}));
+  CHECK(test::read_text(file) == "src=0.0.0.0 ttl: 0\n");
+  CHECK(list.make({.v4 = false, .v6 = true}));
+  CHECK(test::read_text(file) == "src=0.0.0.0 ttl: 0\n-0.0.0.0\n+::\n");
+  std::filesystem::remove_all(folder);
+}
+
+TEST_CASE("the holder of a lock is found by the file's device and inode, and one who only waits is none") {
+  const std::string locks =
+      "1: FLOCK  ADVISORY  WRITE 7 fe:00:9773057 0 EOF\n2: POSIX  ADVISORY  WRITE 11 00:1b:42 0 EOF\n"
+      "2: -> POSIX ADVISORY  WRITE 12 00:1b:43 0 EOF\n3: FLOCK  ADVISORY  WRITE 0 00:1b:44 0 EOF\n";
+  CHECK(holder_of(locks, 0xfe, 0, 9773057) == 7);
+  CHECK(holder_of(locks, 0, 0x1b, 42) == 11);
+  CHECK(!holder_of(locks, 0, 0x1b, 43));
+  CHECK(!holder_of(locks, 0, 0x1b, 44));  // of another pid namespace
+  CHECK(!holder_of(locks, 0, 0x1b, 4));
+  CHECK(!holder_of("", 0, 0, 0));
 }
 
 TEST_CASE("every rule says why in its comment") {
@@ -81,11 +129,24 @@ TEST_CASE("differences are said by family, table, chain and rule") {
   standing[1].chains[3].rules.erase(standing[1].chains[3].rules.begin() + 1);
   standing[1].chains[0].rules.emplace_back("-p tcp -j RETURN");
   standing[1].chains[1].name = "WEIR_OLD";
-  standing[1].jumps[0].position = 3;
+  standing[1].jumps[0].position = 8;
+  for (int port = 1; port <= 7; ++port)
+    standing[1].jumps[0].in_front.push_back(fmt::format("-p tcp -m tcp --dport {} -j ACCEPT", port));
   standing[0].jumps.pop_back();
   std::string text;
   for (const std::string& difference : differences(wanted, standing, Family::v6)) text += difference + "\n";
   test::check_golden(WEIR_TESTDATA "/xtables-differences.txt", text);
+}
+
+TEST_CASE("an apply or remove that was killed between its steps is told from a whole one") {
+  const CapturePlan plan = plan_of(kDefault);
+  const Tables v4 = compile(plan, Family::v4), v6 = compile(plan, Family::v6);
+  CHECK(torn({}, {}) == "");
+  CHECK(torn(v4, v6) == "");
+  CHECK(torn(v4, {}) == "IPv4 captures, IPv6 has nothing of weir: an apply or remove ended between its steps");
+  const Tables guards = {v4[0]};
+  CHECK(torn(guards, v6) == "IPv4 captures in part, IPv6 captures: an apply or remove ended between its steps");
+  CHECK(torn(guards, {v6[0]}) == "IPv4 captures in part, IPv6 captures in part: an apply or remove ended between its steps");
 }
 
 TEST_CASE("rules in another order are a difference") {
@@ -127,12 +188,15 @@ TEST_CASE("what this backend cannot express is refused, all at once") {
   plan.steps.push_back(
       {.chain = capture::Chain::outbound, .match = {}, .verdict = static_cast<capture::Verdict>(99), .why = "v"});
   CHECK(why_not(plan).size() == 4);
-  plan.start_gate = std::chrono::seconds(1);
+  plan.start_gate = std::chrono::hours(24 * 30);
   CHECK(why_not(plan).size() == 5);
   auto applied = make_xtables_redirector(Variant::nft, nullptr)->apply(plan);
   REQUIRE(!applied);
   CHECK(applied.error().code() == ErrorCode::environment);
 }
+
+const std::string kNoGate = "/nowhere";
+constexpr std::chrono::seconds kWait(10);
 
 /// iptables as a value: what stands, what was called, and a program that fails.
 struct FakeTables {
@@ -141,7 +205,7 @@ struct FakeTables {
   std::map<std::string, std::string> restored;  ///< program → text of its last change
 
   Runner runner() {
-    return [this](const std::vector<std::string>& arguments, const std::string& input) -> Result<kernel::Output> {
+    return [this](const auto& arguments, const auto& input, const auto&) -> Result<kernel::Output> {
       const bool fails = ++calls == fail_at;
       const bool is_restore = arguments[0].ends_with("-restore");
       const bool is_trial = std::find(arguments.begin(), arguments.end(), "--test") != arguments.end();
@@ -155,16 +219,21 @@ struct FakeTables {
 TEST_CASE("a program that is missing or fails is named with what it said") {
   auto missing = make_xtables_redirector(
       Variant::legacy, nullptr,
-      {.force = false, .run = [](const auto& arguments, const auto&) -> Result<kernel::Output> {
+      {.force = false,
+       .run = [](const auto& arguments, const auto&, const auto&) -> Result<kernel::Output> {
          return pass(Error(ErrorCode::environment, fmt::format("no program {}: is it installed?", arguments[0]), ENOENT));
-       }});
+       },
+       .lock_wait = kWait,
+       .gate_folder = kNoGate});
   auto probed = missing->probe();
   REQUIRE(!probed);
   CHECK(probed.error().to_text() ==
         "trying the backend iptables-legacy: no program iptables-legacy-restore: is it installed?; the package iptables has it");
   FakeTables tables;
   tables.fail_at = 2;
-  probed = make_xtables_redirector(Variant::nft, nullptr, {.force = false, .run = tables.runner()})->probe();
+  probed = make_xtables_redirector(Variant::nft, nullptr,
+                                   {.force = false, .run = tables.runner(), .lock_wait = kWait, .gate_folder = kNoGate})
+               ->probe();
   REQUIRE(!probed);
   CHECK(probed.error().to_text() ==
         "trying the backend iptables-nft: ip6tables-nft-restore --noflush --wait 10 --test ended with 4: told to fail; a kernel "
@@ -175,9 +244,9 @@ TEST_CASE("the address on lo comes first, and goes if a family cannot be program
   auto kernel = std::make_shared<nft::FakeKernel>();
   FakeTables tables;
   tables.fail_at = 4;  // two saves, IPv4's restore, IPv6's
-  auto applied =
-      make_xtables_redirector(Variant::nft, std::make_unique<nft::FakeNetlink>(kernel), {.force = false, .run = tables.runner()})
-          ->apply(plan_of(kDefault));
+  auto applied = make_xtables_redirector(Variant::nft, std::make_unique<nft::FakeNetlink>(kernel),
+                                         {.force = false, .run = tables.runner(), .lock_wait = kWait, .gate_folder = kNoGate})
+                     ->apply(plan_of(kDefault));
   CHECK(!applied);
   CHECK(kernel->addresses.empty());
 }

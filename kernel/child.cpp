@@ -171,12 +171,13 @@ Error replace_process(const std::vector<std::string>& arguments, const std::map<
   return {ErrorCode::environment, fmt::format("starting {}: {}", arguments[0], errno_text(errno)), errno};
 }
 
-Result<Output> run(const std::vector<std::string>& arguments, const std::string& input, std::optional<Nanoseconds> limit) {
+Result<Output> run(const std::vector<std::string>& arguments, const std::string& input, std::optional<Nanoseconds> limit,
+                   const std::map<std::string, std::string>& extra_environment) {
   auto in = make_pipe(), out = make_pipe(), err = make_pipe();
   for (const auto* made : {&in, &out, &err})
     if (!*made) return pass(made->error());
   auto child = Child::start({.arguments = arguments,
-                             .extra_environment = {},
+                             .extra_environment = extra_environment,
                              .in = in->reader.ref(),
                              .out = out->writer.ref(),
                              .err = err->writer.ref()});

@@ -55,7 +55,8 @@ struct Output {
 /// Runs a program to its end, feeding `input`, collecting what it prints (at most 16 MiB each). With a `limit`, a program that
 /// runs longer is killed: code environment, errno ETIMEDOUT.
 Result<Output> run(const std::vector<std::string>& arguments, const std::string& input = {},
-                   std::optional<Nanoseconds> limit = std::nullopt);
+                   std::optional<Nanoseconds> limit = std::nullopt,
+                   const std::map<std::string, std::string>& extra_environment = {});
 
 /// Becomes another program in this process (exec); returns only if that fails.
 Error replace_process(const std::vector<std::string>& arguments,

@@ -73,7 +73,9 @@ std::string state_of_namespace() {
       kCounts, "");
   std::string rules = shell("nft -s list ruleset 2>/dev/null");
   return std::regex_replace(saved, kEmpty, "") + sorted_chains(std::regex_replace(rules, kEmptyNft, "")) +
-         shell("ip -j addr; ip -j route show table all; ip -j -6 route show table all; ip -j rule; ip -j -6 rule");
+         shell(
+             "ip -j addr; ip -j route show table all; ip -j -6 route show table all; ip -j rule; ip -j -6 rule; "
+             "grep -os 'src=[0-9a-f.:]*' /proc/net/xt_recent/* || true");  // times change
 }
 
 std::string until(const std::string& wanted, const std::function<std::string()>& ask) {

@@ -88,7 +88,7 @@ TEST_CASE("remove leaves the namespace as it was") {
   const std::string before = state_of_namespace();
   for (const char* config :
        {kDefaultConfig, "DROP_INVALID=1 -b *", "-b 80,90 -i 10.0.0.0/8,fd00::/8 -x 10.1.0.0/16 -k vnet0 -c eth1 -q 1-5 -o 22"}) {
-    apply(kind() == Kind::nft ? gated(config, std::chrono::seconds(30)) : plan_of(config));
+    apply(gated(config, std::chrono::seconds(30)));
     CHECK(state_of_namespace() != before);
     auto removed = Lab::backend()->remove();
     REQUIRE(removed);
@@ -223,8 +223,7 @@ void enrol_with_gate(Nanoseconds limit) {
   lab.start_proxy();
 }
 
-TEST_CASE("the start gate holds both directions until the proxy's first packet, and is not armed again" *
-          doctest::test_suite("nft")) {
+TEST_CASE("the start gate holds both directions until the proxy's first packet, and is not armed again") {
   Lab& lab = Lab::instance();
   for (Family family : kBothFamilies) {
     CAPTURE(to_text(family));
@@ -249,7 +248,7 @@ TEST_CASE("the start gate holds both directions until the proxy's first packet, 
   }
 }
 
-TEST_CASE("the proxy's answer to a connection opens the gate like any packet of its uid" * doctest::test_suite("nft")) {
+TEST_CASE("the proxy's call to another machine opens the gate like any packet of its uid") {
   Lab& lab = Lab::instance();
   enrol_with_gate(std::chrono::seconds(600));
   CHECK(app_to_remote(Family::v4, 200) == "TIMEOUT");
@@ -257,7 +256,7 @@ TEST_CASE("the proxy's answer to a connection opens the gate like any packet of 
   CHECK(app_to_remote(Family::v4) == concrete(kOut, Family::v4));
 }
 
-TEST_CASE("when the gate's time is over, captured connections are refused if there is no proxy" * doctest::test_suite("nft")) {
+TEST_CASE("when the gate's time is over, captured connections are refused if there is no proxy") {
   Lab& lab = Lab::instance();
   lab.reset();
   lab.stop_proxy();

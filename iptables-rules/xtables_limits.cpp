@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the backend cannot express.
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "iptables-rules/xtables_gate.h"
+#include "iptables-rules/xtables_rules.h"
+#include "iptables-rules/xtables_step.h"
+
+namespace weir::xtables {
+
+namespace {
+
+using capture::CapturePlan;
+using capture::Chain;
+using capture::Match;
+using capture::Step;
+using capture::Verdict;
+
+bool is_known(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::pass:
+    case Verdict::capture_inbound:
+    case Verdict::capture_outbound:
+    case Verdict::redirect:
+    case Verdict::reset:
+    case Verdict::hold:
+    case Verdict::open_gate:
+    case Verdict::drop: return true;
+    default: return false;
+  }
+}
+
+bool is_guard(Chain chain) { return chain == Chain::guard_inbound || chain == Chain::guard_outbound; }
+
+/// Conditions of a step that we render; what is left of a match without them we don't know.
+Match without_known(Match match) {
+  const Match nothing;
+  match.protocol = nothing.protocol;
+  match.syn = nothing.syn;
+  match.in_interface.clear();
+  match.out_interface.clear();
+  match.not_in_interface.clear();
+  match.source.clear();
+  match.destination.clear();
+  match.not_destination.clear();
+  match.ports = match.not_ports = {};
+  match.uids.clear();
+  match.not_uids.clear();
+  match.gids.clear();
+  match.not_gids.clear();
+  match.to_this_sandbox = match.is_invalid = false;
+  return match;
+}
+
+/// Does the verdict stand where we know how to write it?
+bool is_in_place(const CapturePlan& plan, const Step& step) {
+  switch (step.verdict) {
+    case Verdict::reset: return is_guard(step.chain);
+    case Verdict::drop: return step.chain == Chain::tracked_inbound;
+    case Verdict::open_gate: return plan.start_gate && step.chain == Chain::guard_outbound;
+    case Verdict::hold:
+      return plan.start_gate && step.match == Match{} && (step.chain == Chain::to_inbound || step.chain == Chain::to_outbound);
+    default: return !is_guard(step.chain);
+  }
+}
+
+std::string step_problem(const CapturePlan& plan, const Step& step) {
+  const Match& match = step.match;
+  if (std::find(std::begin(capture::kChains), std::end(capture::kChains), step.chain) == std::end(capture::kChains))
+    return "a chain that this backend does not know";
+  if (!is_known(step.verdict)) return fmt::format("the verdict \"{}\"", capture::name(step.verdict));
+  if (!is_in_place(plan, step))
+    return fmt::format("the verdict \"{}\" in {}", capture::name(step.verdict), capture::name(step.chain));
+  if (without_known(match) != Match{}) return "a condition that this backend does not know";
+  for (Family family : kBothFamilies) {
+    const std::vector<Cidr> excluded = of_family(match.not_destination, family);
+    if (excluded.size() > 1) return fmt::format("\"to none of\" several {} ranges", to_text(family));
+    if (!excluded.empty() && contains_all(excluded.front())) return "\"not to\" a range of all addresses";
+  }
+  const bool asks_owner = !(match.uids.empty() && match.not_uids.empty() && match.gids.empty() && match.not_gids.empty());
+  if (asks_owner && (step.chain == Chain::inbound || step.chain == Chain::guard_inbound || step.chain == Chain::tracked_inbound))
+    return "the owner of a packet that comes in";
+  return "";
+}
+
+}  // namespace
+
+std::vector<std::string> why_not(const CapturePlan& plan) {
+  std::vector<std::string> problems;
+  if (plan.start_gate && *plan.start_gate > kLongestGate)
+    problems.push_back(fmt::format("a start gate of more than {} (--start-gate)", to_text(kLongestGate)));
+  CapturePlan rest = plan;
+  rest.steps.clear();
+  rest.start_gate.reset();
+  rest.needs_inbound_source6 = CapturePlan{}.needs_inbound_source6;
+  if (rest != CapturePlan{}) problems.push_back("something in the plan that this backend does not know");
+  for (const Step& step : plan.steps)
+    if (std::string problem = step_problem(plan, step); !problem.empty())
+      problems.push_back(fmt::format("{} ({}: {})", problem, capture::name(step.chain), step.why));
+  return problems;
+}
+
+}  // namespace weir::xtables
