@@ -75,6 +75,7 @@ void MeshView::find_identity(const mesh::Store& store, const ProxyIdentity& prox
   ns_ = proxy.ns;
   labels_ = mesh::Labels(proxy.labels.begin(), proxy.labels.end());
   ips_ = proxy.ips;
+  is_transparent_ = proxy.interception == "TPROXY";
   auto found = pods_by_name_.find({proxy.ns, proxy.name});
   if (found != pods_by_name_.end()) {
     const mesh::Pod* pod = found->second;

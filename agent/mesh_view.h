@@ -56,6 +56,8 @@ class MeshView {
   const std::string& ns() const { return ns_; }
   const mesh::Labels& labels() const { return labels_; }
   bool has_v6() const { return has_v6_; }
+  /// TPROXY: the proxy takes connections as they are addressed, and its workload sees the clients' addresses.
+  bool is_transparent() const { return is_transparent_; }
   bool is_own(const IpAddr& address) const;
 
   /// Sorted by host.
@@ -87,6 +89,7 @@ class MeshView {
   std::vector<IpAddr> ips_;
   const mesh::Pod* pod_ = nullptr;
   bool has_v6_ = false;
+  bool is_transparent_ = false;
   bool prefers_v6_ = false;
   std::map<std::pair<std::string, std::string>, const mesh::Pod*> pods_by_name_;
   std::map<IpAddr, const mesh::Pod*> pods_by_address_;

@@ -5,6 +5,7 @@
 #include "base/well_known.h"
 #include "xds/proto/http_inspector.pb.h"
 #include "xds/proto/original_dst.pb.h"
+#include "xds/proto/original_src.pb.h"
 
 namespace weir::agent {
 namespace {
@@ -92,6 +93,12 @@ void translate_inbound_listener(const MeshView& view, xds::ResourceSet& out) {
   listener.mutable_max_connections_to_accept_per_socket_event()->set_value(1);
   add_listener_filter(listener, "envoy.filters.listener.original_dst",
                       envoy::extensions::filters::listener::original_dst::v3::OriginalDst());
+  if (view.is_transparent()) {
+    listener.mutable_transparent()->set_value(true);
+    envoy::extensions::filters::listener::original_src::v3::OriginalSrc source;
+    source.set_mark(well_known::kTproxyMark);
+    add_listener_filter(listener, "envoy.filters.listener.original_src", source);
+  }
   add_inspector(view, listener);
   add_access_log(view, LogOf::listener, *listener.mutable_access_log());
 

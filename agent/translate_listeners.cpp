@@ -38,6 +38,7 @@ void add_virtual_outbound(const MeshView& view, xds::ResourceSet& out) {
   lds::Listener listener =
       make_listener(view, std::string(names::kVirtualOutbound), wildcard(view), well_known::kOutboundPort, core::OUTBOUND);
   listener.mutable_use_original_dst()->set_value(true);
+  if (view.is_transparent()) listener.mutable_transparent()->set_value(true);
   listener.mutable_max_connections_to_accept_per_socket_event()->set_value(1);
   add_access_log(view, LogOf::listener, *listener.mutable_access_log());
   lds::FilterChain& loop = *listener.add_filter_chains();

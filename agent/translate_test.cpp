@@ -360,6 +360,28 @@ TEST_CASE("wildcard listeners are there in both families where the proxy has the
   CHECK(families(ours) == 2);
 }
 
+TEST_CASE("a proxy in TPROXY mode gets transparent listeners, and its workload the clients' addresses") {
+  ProxyIdentity proxy = kClient;
+  auto captured = [&] {
+    std::string text;
+    for (const auto& listener : run(service("a", "{name: http, port: 80}"), proxy).listeners) {
+      if (!listener.name().starts_with("virtual")) {
+        CHECK(!listener.has_transparent());
+        continue;
+      }
+      text += listener.name() + (listener.transparent().value() ? " transparent:" : ":");
+      for (const auto& filter : listener.listener_filters()) text += ' ' + filter.name().substr(filter.name().rfind('.') + 1);
+      text += '\n';
+    }
+    return text;
+  };
+  CHECK(captured() == "virtualOutbound:\nvirtualInbound: original_dst http_inspector\n");
+  proxy.interception = "REDIRECT";
+  CHECK(captured() == "virtualOutbound:\nvirtualInbound: original_dst http_inspector\n");
+  proxy.interception = "TPROXY";
+  CHECK(captured() == "virtualOutbound transparent:\nvirtualInbound transparent: original_dst original_src http_inspector\n");
+}
+
 TEST_CASE("of two services with one address and port the first has the listener") {
   xds::ResourceSet set = run(service("b", "{name: tcp, port: 9000}") + service("a", "{name: tcp, port: 9000}"), kClient);
   const std::string text = to_json(*find(set.listeners, "10.96.0.1_9000"));

@@ -131,7 +131,10 @@ Result<UniqueFd> connect_tcp(const SocketAddr& address, const ConnectOptions& op
     if (auto r = set_mark(fd.ref(), *options.mark); !r) return pass(r.error());
   sockaddr_storage storage;
   if (options.source) {
-    if (auto r = set_int(fd.ref(), IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1, "IP_BIND_ADDRESS_NO_PORT"); !r) return pass(r.error());
+    if (auto r = options.transparent ? set_transparent(fd.ref(), options.source->family())
+                                     : set_int(fd.ref(), IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1, "IP_BIND_ADDRESS_NO_PORT");
+        !r)
+      return pass(r.error());
     socklen_t size = SocketAddr{*options.source, 0}.to_sockaddr(storage);
     if (::bind(fd.get(), generic(storage), size) != 0) return fail_errno(errno, "binding source {}", options.source->to_text());
   }
@@ -208,10 +211,14 @@ Result<> set_mark(FdRef fd, std::uint32_t mark) {
   return {};
 }
 
-bool can_set_mark() {
+Result<> set_transparent(FdRef fd, Family family) {
+  return family == Family::v4 ? set_int(fd, IPPROTO_IP, IP_TRANSPARENT, 1, "IP_TRANSPARENT")
+                              : set_int(fd, IPPROTO_IPV6, IPV6_TRANSPARENT, 1, "IPV6_TRANSPARENT");
+}
+
+bool can_be_transparent() {
   UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  int mark = 1;
-  return fd && ::setsockopt(fd.get(), SOL_SOCKET, SO_MARK, &mark, sizeof mark) == 0;
+  return fd && set_mark(fd.ref(), 1) && set_transparent(fd.ref(), Family::v4);
 }
 
 IoResult receive(FdRef fd, std::span<char> into) {

@@ -34,6 +34,10 @@ struct ConnectOptions {
   std::optional<IpAddr>
       source;  ///< bound with IP_BIND_ADDRESS_NO_PORT, so that one source serves 28,000 ports per destination, not in all
   std::optional<std::uint32_t> mark;  ///< SO_MARK; needs CAP_NET_ADMIN
+  /// The source is somebody else's address (IP_TRANSPARENT; needs CAP_NET_ADMIN). Then the port is chosen by bind(), which takes
+  /// odd ones first, where that somebody's own connect() took an even one: the connection must not have the same four numbers as
+  /// the one that came from there, or its SYN would be taken for a part of it.
+  bool transparent = false;
 };
 /// Starts to connect; writable means decided: ask connect_error().
 Result<UniqueFd> connect_tcp(const SocketAddr& address, const ConnectOptions& options = {});
@@ -59,8 +63,11 @@ Result<> set_keepalive(FdRef fd, std::chrono::seconds idle, std::chrono::seconds
 Result<> set_reset_on_close(FdRef fd);
 /// SO_MARK of all that the socket sends; needs CAP_NET_ADMIN.
 Result<> set_mark(FdRef fd, std::uint32_t mark);
-/// True if this process may set SO_MARK (tried on a throw-away socket; settled decision 5).
-bool can_set_mark();
+/// The socket takes connections that are addressed to others, when a TPROXY rule hands them over, and may be bound to addresses
+/// that are not ours (IP_TRANSPARENT, IPV6_TRANSPARENT). Sockets accepted from it are so too. Needs CAP_NET_ADMIN.
+Result<> set_transparent(FdRef fd, Family family);
+/// True if this process may set SO_MARK and IP_TRANSPARENT (tried on a throw-away socket; settled decision 5).
+bool can_be_transparent();
 
 /// Outcome of one non-blocking transfer: bytes > 0; or eof; or would_block; or an errno.
 struct IoResult {

@@ -91,10 +91,13 @@ Ref<EndpointRuntime> ClusterRuntime::choose(const SocketAddr& destination, std::
   return ordered_[*index];
 }
 
-std::unique_ptr<UpstreamConnection> ClusterRuntime::take_idle(EndpointRuntime& endpoint) {
-  if (endpoint.idle.empty()) return nullptr;
-  auto connection = std::move(endpoint.idle.back());
-  endpoint.idle.pop_back();
+std::unique_ptr<UpstreamConnection> ClusterRuntime::take_idle(EndpointRuntime& endpoint,
+                                                              const std::optional<ClientSource>& source) {
+  auto it = std::find_if(endpoint.idle.rbegin(), endpoint.idle.rend(),
+                         [&](const auto& connection) { return connection->source() == source; });
+  if (it == endpoint.idle.rend()) return nullptr;
+  auto connection = std::move(*it);
+  endpoint.idle.erase(std::next(it).base());
   return connection;
 }
 
@@ -103,26 +106,27 @@ bool ClusterRuntime::may_connect(const EndpointRuntime& endpoint) const {
          endpoint.open_connections == 0;
 }
 
-void ClusterRuntime::wait(UpstreamUser& user, Ref<EndpointRuntime> endpoint) {
-  waiting_.emplace_back(&user, std::move(endpoint));
+void ClusterRuntime::wait(UpstreamUser& user, Ref<EndpointRuntime> endpoint, const std::optional<ClientSource>& source) {
+  waiting_.push_back({&user, std::move(endpoint), source});
 }
 
 void ClusterRuntime::stop_waiting(UpstreamUser& user) {
-  std::erase_if(waiting_, [&](const auto& entry) { return entry.first == &user; });
+  std::erase_if(waiting_, [&](const auto& entry) { return entry.user == &user; });
 }
 
-UpstreamUser* ClusterRuntime::next_waiting(EndpointRuntime& endpoint) {
-  auto it = std::find_if(waiting_.begin(), waiting_.end(), [&](const auto& entry) { return entry.second.get() == &endpoint; });
+UpstreamUser* ClusterRuntime::next_waiting(EndpointRuntime& endpoint, const std::optional<ClientSource>& source) {
+  auto it = std::find_if(waiting_.begin(), waiting_.end(),
+                         [&](const auto& entry) { return entry.endpoint.get() == &endpoint && entry.source == source; });
   if (it == waiting_.end()) return nullptr;
-  UpstreamUser* user = it->first;
+  UpstreamUser* user = it->user;
   waiting_.erase(it);
   return user;
 }
 
 void ClusterRuntime::on_connection_closed(EndpointRuntime& endpoint) {
-  auto it = std::find_if(waiting_.begin(), waiting_.end(), [&](const auto& entry) { return may_connect(*entry.second); });
+  auto it = std::find_if(waiting_.begin(), waiting_.end(), [&](const auto& entry) { return may_connect(*entry.endpoint); });
   if (it != waiting_.end()) {
-    UpstreamUser* user = it->first;
+    UpstreamUser* user = it->user;
     waiting_.erase(it);
     user->on_connection_allowed();
   }

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -24,6 +25,14 @@ namespace weir::proxy {
 struct Context;
 class UpstreamConnection;
 class UpstreamUser;
+
+/// The client's address, which connections upstream are to bear (xDS: original_src). Connections are shared only among those who
+/// ask for the same.
+struct ClientSource {
+  IpAddr address;
+  std::uint32_t mark = 0;  ///< SO_MARK; 0 = none
+  friend bool operator==(const ClientSource&, const ClientSource&) = default;
+};
 
 /// One upstream address in one cluster. Kept alive by its connections and requests after the configuration dropped it.
 class EndpointRuntime : public RefCounted {
@@ -60,14 +69,14 @@ class ClusterRuntime : public RefCounted {
   /// The configuration dropped it.
   void retire();
   /// A connection that was idle, to be lent out; null if there is none.
-  std::unique_ptr<UpstreamConnection> take_idle(EndpointRuntime& endpoint);
+  std::unique_ptr<UpstreamConnection> take_idle(EndpointRuntime& endpoint, const std::optional<ClientSource>& source);
   /// Whether the limits allow one more connection. Every endpoint may have one, as in Envoy, whatever the cluster's limit.
   bool may_connect(const EndpointRuntime& endpoint) const;
   /// The user waits in line for a connection to the endpoint.
-  void wait(UpstreamUser& user, Ref<EndpointRuntime> endpoint);
+  void wait(UpstreamUser& user, Ref<EndpointRuntime> endpoint, const std::optional<ClientSource>& source);
   void stop_waiting(UpstreamUser& user);
-  /// Takes the first in line for this endpoint; null if nobody waits.
-  UpstreamUser* next_waiting(EndpointRuntime& endpoint);
+  /// Takes the first in line for this endpoint with this source; null if nobody waits.
+  UpstreamUser* next_waiting(EndpointRuntime& endpoint, const std::optional<ClientSource>& source);
   void on_connection_closed(EndpointRuntime& endpoint);
   /// An endpoint of an original_dst cluster that nobody uses any more is forgotten.
   void release_if_unused(EndpointRuntime& endpoint);
@@ -84,7 +93,12 @@ class ClusterRuntime : public RefCounted {
   std::unordered_map<SocketAddr, Ref<EndpointRuntime>> endpoints_;
   std::vector<Ref<EndpointRuntime>> ordered_;  // as in the configuration
   Balancer balancer_;
-  std::deque<std::pair<UpstreamUser*, Ref<EndpointRuntime>>> waiting_;
+  struct Waiting {
+    UpstreamUser* user;
+    Ref<EndpointRuntime> endpoint;
+    std::optional<ClientSource> source;
+  };
+  std::deque<Waiting> waiting_;
 };
 
 /// By name.

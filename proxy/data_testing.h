@@ -50,8 +50,8 @@ inline bool wait_for(FdRef fd, short events) {
 class Peer {
  public:
   explicit Peer(UniqueFd fd) : fd_(std::move(fd)) {}
-  static Peer dial(const SocketAddr& address) {
-    auto fd = kernel::connect_tcp(address);
+  static Peer dial(const SocketAddr& address, std::optional<IpAddr> source = {}) {
+    auto fd = kernel::connect_tcp(address, {.source = source});
     REQUIRE(fd);
     REQUIRE(wait_for(fd->ref(), POLLOUT));
     return Peer(std::move(*fd));

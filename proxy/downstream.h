@@ -4,8 +4,10 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 
+#include "proxy/cluster_runtime.h"
 #include "proxy/context.h"
 #include "proxy/socket.h"
 
@@ -42,7 +44,8 @@ class Downstream {
   Socket socket;
   Buffer in;  ///< received, not yet dealt with
   SocketAddr peer;
-  SocketAddr original;  ///< where the client was going
+  SocketAddr original;                 ///< where the client was going
+  std::optional<ClientSource> source;  ///< if connections upstream are to bear the client's address
   std::chrono::system_clock::time_point accepted;
   io::TimePoint started;   ///< the same moment, for durations
   Ref<Snapshot> snapshot;  ///< keeps what the next two point to

@@ -15,7 +15,7 @@ void HttpMirror::start(Context& context, ClusterRuntime& cluster, const SocketAd
                        std::string bytes) {
   Ref<EndpointRuntime> endpoint = cluster.choose(destination, {}, 1);
   if (!endpoint) return;
-  auto idle = cluster.take_idle(*endpoint);
+  auto idle = cluster.take_idle(*endpoint, std::nullopt);
   if (!idle && !cluster.may_connect(*endpoint)) {
     cluster.stats->upstream_cx_overflow.add();
     return;

@@ -51,6 +51,32 @@ TEST_CASE("connections are kept and reused on both sides") {
   CHECK(!upstream.has_caller());
 }
 
+TEST_CASE("where upstream connections bear the client's address, no other client gets them") {
+  Upstream upstream;
+  Setup setup = to(upstream);
+  setup.edit_listener = [](routing::Listener& listener) { listener.original_src_mark = 0; };  // not borne on the loopback
+  Lab lab(setup);
+  auto ask = [](Peer& client) { client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n"); };
+  auto answer = [](Peer& server, Peer& client) {
+    CHECK(server.head().substr(0, 6) == "GET / ");
+    server.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    CHECK(client.head().substr(0, 12) == "HTTP/1.1 200");
+  };
+  Peer client = lab.dial();
+  ask(client);
+  Peer to_client = upstream.accept();
+  answer(to_client, client);
+  Peer other = Peer::dial(lab.address(), *IpAddr::parse("127.0.0.9"));
+  ask(other);
+  Peer to_other = upstream.accept();
+  answer(to_other, other);
+  Peer again = lab.dial();
+  ask(again);
+  answer(to_client, again);
+  ask(other);
+  answer(to_other, other);
+}
+
 TEST_CASE("pipelined requests are answered in order, and nothing after an error") {
   Upstream upstream;
   Lab lab(to(upstream));

@@ -45,7 +45,7 @@ void HttpSession::attempt() {
 void HttpSession::connect_or_wait() {
   ClusterRuntime& cluster = *ex_.cluster;
   // After a lost race with an idle close only a fresh connection will do.
-  if (auto idle = ex_.raced ? nullptr : cluster.take_idle(*ex_.endpoint)) {
+  if (auto idle = ex_.raced ? nullptr : cluster.take_idle(*ex_.endpoint, downstream_->source)) {
     idle->lend(*this);
     use(std::move(idle));
     return;
@@ -59,11 +59,11 @@ void HttpSession::connect_or_wait() {
   stage_ = Stage::waiting;
   if (!cluster.may_connect(*ex_.endpoint)) {
     cluster.stats->upstream_cx_overflow.add();
-    cluster.wait(*this, ex_.endpoint);
+    cluster.wait(*this, ex_.endpoint, downstream_->source);
     ex_.in_line = true;
     return;
   }
-  ex_.upstream = UpstreamConnection::open(ex_.endpoint, *this);
+  ex_.upstream = UpstreamConnection::open(ex_.endpoint, *this, downstream_->source);
   on_connecting();
 }
 
@@ -91,7 +91,7 @@ void HttpSession::on_connection_offered(std::unique_ptr<UpstreamConnection> conn
 void HttpSession::on_connection_allowed() {
   Scope scope(context().sessions);
   ex_.in_line = false;
-  ex_.upstream = UpstreamConnection::open(ex_.endpoint, *this);
+  ex_.upstream = UpstreamConnection::open(ex_.endpoint, *this, downstream_->source);
   on_connecting();
   drive();
 }

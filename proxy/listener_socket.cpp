@@ -27,6 +27,9 @@ ListenerSocket::ListenerSocket(Context& context, ListeningSocket socket, bool is
 
 void ListenerSocket::serve(const routing::Listener* bound) {
   bound_ = bound;
+  if (bound != nullptr && bound->transparent)
+    if (auto set = kernel::set_transparent(fd_.ref(), address_.ip.family()); !set)
+      log::warn("{}: {}; connections by TPROXY do not come here", address_.to_text(), set.error().to_text());
   watch_.want_read();
 }
 
@@ -54,7 +57,7 @@ void ListenerSocket::take(UniqueFd fd, const SocketAddr& peer) {
     (void)kernel::set_reset_on_close(fd.ref());
     return;
   }
-  auto original = bound_->use_original_dst || is_capture_ ? kernel::original_dst(fd.ref()) : kernel::local_address(fd.ref());
+  auto original = original_of(fd.ref());
   if (!original) {
     context_.stats.proxy.original_dst_failed.add();
     log::warn("closing a connection from {}: {}", peer.to_text(), original.error().to_text());
@@ -68,6 +71,15 @@ void ListenerSocket::take(UniqueFd fd, const SocketAddr& peer) {
   stats_->downstream_cx_total.add();
   stats_->downstream_cx_active.add();
   Opening::start(context_, std::move(fd), peer, *original, *bound_, stats_);
+}
+
+/// A TPROXY rule hands connections over as they were addressed; one with our own port in its address was redirected (or dialled
+/// us).
+Result<SocketAddr> ListenerSocket::original_of(FdRef fd) const {
+  if (!bound_->use_original_dst && !is_capture_) return kernel::local_address(fd);
+  if (bound_->transparent)
+    if (auto local = kernel::local_address(fd); !local || local->port != address_.port) return local;
+  return kernel::original_dst(fd);
 }
 
 /// Invariant 2: who dials one of our own ports would make us dial ourselves for ever.

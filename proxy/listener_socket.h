@@ -25,6 +25,7 @@ class ListenerSocket final : private io::ReadyHandler {
   void on_readable() override;
   void on_writable() override {}
   void take(UniqueFd fd, const SocketAddr& peer);
+  Result<SocketAddr> original_of(FdRef fd) const;
   bool is_loop(const SocketAddr& original) const;
   void report_loop(const SocketAddr& peer, const SocketAddr& original);
 

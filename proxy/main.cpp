@@ -3,11 +3,8 @@
 #include <csignal>
 #include <cstdio>
 #include <thread>
-#include <unistd.h>
 
 #include "base/log.h"
-#include "base/well_known.h"
-#include "kernel/socket.h"
 #include "proxy/cgroup.h"
 #include "proxy/config_store.h"
 #include "proxy/options.h"
@@ -84,21 +81,18 @@ int run(int argc, char** argv) {
 
   log::init("weir-proxy", options.log_level);
   std::signal(SIGPIPE, SIG_IGN);
-  auto user = check_user(::geteuid(), options.allow_root);
-  if (!user) {
-    fmt::print(stderr, "weir-proxy: {}\n", user.error().to_text());
-    return exit_code(user.error());
-  }
-  if (!user->empty()) log::warn("{}", *user);
-  // Once, before any thread is there: capabilities are per thread. Only transparent mode needs a mark: else the uid is exempt.
   const bool transparent = host.environment("ISTIO_META_INTERCEPTION_MODE") == "TPROXY";
-  std::optional<std::uint32_t> mark;
-  if (transparent && kernel::can_set_mark()) mark = well_known::kSelfMark;
-  if (auto dropped = drop_privileges(mark.has_value()); !dropped) {
-    log::error("{}", dropped.error().to_text());
-    return exit_code(dropped.error());
+  auto privileges = choose_privileges(kernel::standing(), transparent, options.allow_root);
+  if (!privileges) {
+    fmt::print(stderr, "weir-proxy: {}\n", privileges.error().to_text());
+    return exit_code(privileges.error());
   }
-  Server server(std::move(options), std::move(bootstrap), std::move(identity), mark);
+  if (!privileges->warning.empty()) log::warn("{}", privileges->warning);
+  if (auto taken = take(*privileges); !taken) {
+    log::error("{}", taken.error().to_text());
+    return exit_code(taken.error());
+  }
+  Server server(std::move(options), std::move(bootstrap), std::move(identity), transparent);
   if (auto started = server.start(); !started) {
     log::error("{}", started.error().to_text());
     return exit_code(started.error());

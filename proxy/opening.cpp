@@ -21,6 +21,7 @@ void Opening::start(Context& context, UniqueFd fd, const SocketAddr& peer, const
   downstream.peer = peer;
   downstream.listener_stats = std::move(stats);
   downstream.original = original;
+  if (bound.original_src_mark) downstream.source = ClientSource{peer.ip, *bound.original_src_mark};
   downstream.accepted = std::chrono::system_clock::now();
   downstream.started = context.executor.now();
   downstream.snapshot = context.snapshot;
@@ -120,7 +121,7 @@ void Opening::speculate() {
   const auto* manager = std::get_if<routing::TcpManager>(&speculative_chain_->manager);
   if (manager == nullptr) return;
   speculative_ = std::make_unique<TcpConnector>(downstream_->context, *downstream_->snapshot, *manager, downstream_->original,
-                                                static_cast<SocketUser&>(*this));
+                                                downstream_->source, static_cast<SocketUser&>(*this));
   speculative_->start();
   listen_to_server();
 }

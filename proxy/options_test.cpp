@@ -222,9 +222,34 @@ TEST_CASE("a drain waits for its least time, then for open requests, at most for
   CHECK(drain.at(start + seconds(20), 0) == Drain::Step::leave);
 }
 
-TEST_CASE("root is refused unless asked for, other users are warned, 1337 is not") {
-  CHECK(!check_user(0, false));
-  CHECK(check_user(0, true)->find("uid 0, not 1337") != std::string::npos);
-  CHECK(check_user(1000, false)->find("uid 1000, not 1337") != std::string::npos);
-  CHECK(check_user(1337, false)->empty());
+TEST_CASE("who runs it decides what it becomes, what it keeps, and what it refuses") {
+  struct {
+    kernel::Standing self;
+    bool transparent, allow_root;
+    std::string_view outcome;
+  } rows[] = {
+      {{1337, 1337, false, false}, false, false, "stays, keeps nothing"},
+      {{1337, 1337, true, false}, false, false, "stays, keeps nothing"},
+      {{1000, 1000, false, false}, false, false, "stays, keeps nothing, warns: running as uid 1000, not 1337"},
+      {{0, 0, true, true}, false, false, "refuses: weir-proxy does not run as root"},
+      {{0, 0, true, true}, false, true, "stays, keeps nothing, warns: running as uid 0, not 1337"},
+      {{0, 0, true, true}, true, false, "becomes 1337, keeps NET_ADMIN"},
+      {{0, 1337, true, true}, true, false, "becomes 1337, keeps NET_ADMIN"},
+      {{0, 1337, true, false}, true, false, "stays, keeps NET_ADMIN, warns: running as uid 0: only group 1337"},
+      {{0, 0, true, false}, true, false, "refuses: weir-proxy started as uid 0 becomes uid 1337, but CAP_SETUID"},
+      {{0, 0, true, true}, true, true, "stays, keeps NET_ADMIN, warns: running as uid 0, not 1337"},
+      {{1337, 1337, true, false}, true, false, "stays, keeps NET_ADMIN"},
+      {{1337, 1337, false, false}, true, false, "refuses: ISTIO_META_INTERCEPTION_MODE=TPROXY, but CAP_NET_ADMIN is missing"},
+      {{0, 0, false, true}, true, false, "refuses: ISTIO_META_INTERCEPTION_MODE=TPROXY, but CAP_NET_ADMIN is missing"},
+  };
+  for (const auto& row : rows) {
+    auto chosen = choose_privileges(row.self, row.transparent, row.allow_root);
+    std::string text = chosen ? fmt::format("{}, keeps {}{}", chosen->become_proxy ? "becomes 1337" : "stays",
+                                            chosen->keep_net_admin ? "NET_ADMIN" : "nothing",
+                                            chosen->warning.empty() ? "" : ", warns: " + chosen->warning)
+                              : "refuses: " + chosen.error().to_text();
+    INFO(row.self.uid, ' ', row.self.gid, ' ', row.transparent, ' ', row.allow_root, ": ", text);
+    CHECK(text.substr(0, row.outcome.size()) == row.outcome);
+    CHECK((text.size() == row.outcome.size() || row.outcome.find(": ") != std::string_view::npos));
+  }
 }

@@ -9,6 +9,8 @@
 #include "base/duration.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "base/well_known.h"
+#include "kernel/socket.h"
 #include "proxy/cgroup.h"
 #include "proxy/circuit.h"
 #include "proxy/heartbeat.h"
@@ -39,7 +41,7 @@ std::function<double()> jitter() {
 
 }  // namespace
 
-Server::Server(Options options, std::optional<Bootstrap> bootstrap, Identity identity, std::optional<std::uint32_t> mark)
+Server::Server(Options options, std::optional<Bootstrap> bootstrap, Identity identity, bool transparent)
     : options_(std::move(options)),
       bootstrap_(bootstrap ? std::move(*bootstrap) : Bootstrap{}),
       identity_(std::move(identity)),
@@ -47,7 +49,8 @@ Server::Server(Options options, std::optional<Bootstrap> bootstrap, Identity ide
       log_files_([](const Error& error) { log::error("access log: {}", error.to_text()); }),
       store_({.check_listener = [this](const auto& listener, auto& problems) { check_listener(listener, problems); },
               .publish = [this](const auto& config) { publish(config); }}),
-      mark_(mark),
+      transparent_(transparent),
+      mark_(transparent ? std::optional(well_known::kSelfMark) : std::nullopt),
       admin_(admin_hooks()),
       health_(health_hooks()),
       started_(io::Clock::now()),
@@ -118,7 +121,7 @@ Result<> Server::bind() {
   const unsigned workers = choose_workers(options_.concurrency, cpu_quota(read_small_file), std::thread::hardware_concurrency());
   sockets_.resize(workers);
   if (options_.capture_ports.empty()) return {};
-  auto sockets = bind_capture_ports(options_.capture_ports, workers);
+  auto sockets = bind_capture_ports(options_.capture_ports, workers, transparent_);
   if (!sockets) return pass(sockets.error(), "binding the ports for captured connections (--capture-ports)");
   sockets_ = std::move(*sockets);
   return {};
@@ -187,8 +190,16 @@ Result<> Server::serve_static() {
   return {};
 }
 
-/// Formats and files of access logs are the proxy's, not routing's: a listener with a wrong one is refused as a whole.
+/// Formats and files of access logs are the proxy's, not routing's: a listener with a wrong one is refused as a whole. So is one
+/// that asks for what this process may not do.
 void Server::check_listener(const std::shared_ptr<const routing::Listener>& listener, std::vector<Problem>& problems) {
+  if ((listener->transparent || listener->original_src_mark) && !kernel::can_be_transparent())
+    problems.push_back({Severity::error,
+                        {},
+                        "",
+                        listener->transparent ? "transparent" : "listener_filters",
+                        "this proxy may not take connections addressed to others: it has no CAP_NET_ADMIN",
+                        "start it with ISTIO_META_INTERCEPTION_MODE=TPROXY as uid 0 with NET_ADMIN, SETUID and SETGID"});
   auto logs = AccessLogTable::compile(routing::ListenerTable({listener}), log_files_);
   if (logs) return;
   const std::string faults = logs.error().to_text();  // a line each

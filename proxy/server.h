@@ -25,9 +25,9 @@ namespace weir::proxy {
 
 class Server {
  public:
-  /// `bootstrap` may be empty (no file). `mark`: SO_MARK of all the proxy's own connections, if it may set one. Starts a thread
-  /// (the logs'): privileges must be dropped before.
-  Server(Options options, std::optional<Bootstrap> bootstrap, Identity identity, std::optional<std::uint32_t> mark);
+  /// `bootstrap` may be empty (no file). `transparent`: connections come by TPROXY too. Starts a thread (the logs'): privileges
+  /// must be dropped before.
+  Server(Options options, std::optional<Bootstrap> bootstrap, Identity identity, bool transparent);
   ~Server();
 
   /// In this order, so that nothing of the proxy's own leaves before the listeners stand: binds admin and health, then the
@@ -77,7 +77,8 @@ class Server {
   std::optional<StateDir> state_dir_;
   std::vector<std::vector<ListeningSocket>> sockets_;
   std::vector<std::unique_ptr<Worker>> workers_;
-  std::optional<std::uint32_t> mark_;
+  const bool transparent_;
+  const std::optional<std::uint32_t> mark_;  // SO_MARK of the proxy's own connections, where it may set one
   Admin admin_;
   HealthHooks health_;
   std::unique_ptr<HttpServer> admin_server_, status_server_, health_server_, metrics_server_;

@@ -6,8 +6,8 @@
 namespace weir::proxy {
 
 TcpConnector::TcpConnector(Context& context, const Snapshot& snapshot, const routing::TcpManager& manager,
-                           const SocketAddr& destination, SocketUser& owner)
-    : context_(context), snapshot_(snapshot), manager_(manager), destination_(destination), owner_(&owner) {}
+                           const SocketAddr& destination, const std::optional<ClientSource>& source, SocketUser& owner)
+    : context_(context), snapshot_(snapshot), manager_(manager), destination_(destination), source_(source), owner_(&owner) {}
 
 TcpConnector::~TcpConnector() = default;
 
@@ -46,7 +46,7 @@ void TcpConnector::attempt() {
       return;
     }
     ++attempts_;
-    connection_ = UpstreamConnection::open(endpoint_, *this);
+    connection_ = UpstreamConnection::open(endpoint_, *this, source_);
     look();
     if (connection_ || state_ == State::failed) return;
   }

@@ -18,7 +18,7 @@ class TcpConnector final : public UpstreamUser {
 
   /// `owner` hears of everything that happens later. All references must outlive this.
   TcpConnector(Context& context, const Snapshot& snapshot, const routing::TcpManager& manager, const SocketAddr& destination,
-               SocketUser& owner);
+               const std::optional<ClientSource>& source, SocketUser& owner);
   ~TcpConnector();
   /// The outcome may be there at once.
   void start();
@@ -43,6 +43,7 @@ class TcpConnector final : public UpstreamUser {
   const Snapshot& snapshot_;
   const routing::TcpManager& manager_;
   const SocketAddr destination_;
+  const std::optional<ClientSource> source_;
   SocketUser* owner_;
   State state_ = State::connecting;
   Ref<ClusterRuntime> cluster_;

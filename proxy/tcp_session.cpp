@@ -31,7 +31,7 @@ void TcpSession::start() {
     connector_->set_owner(*this);
   } else {
     connector_ = std::make_unique<TcpConnector>(downstream_->context, *downstream_->snapshot, manager_, downstream_->original,
-                                                static_cast<SocketUser&>(*this));
+                                                downstream_->source, static_cast<SocketUser&>(*this));
     connector_->start();
   }
   drive();

@@ -7,9 +7,10 @@
 
 namespace weir::proxy {
 
-UpstreamConnection::UpstreamConnection(Ref<EndpointRuntime> endpoint, SocketUser& user)
+UpstreamConnection::UpstreamConnection(Ref<EndpointRuntime> endpoint, SocketUser& user, const std::optional<ClientSource>& source)
     : in(endpoint->cluster->context.blocks),
       endpoint_(std::move(endpoint)),
+      source_(source),
       limit_(endpoint_->cluster->circuit->connections, endpoint_->cluster->config().limits.max_connections),
       user_(&user),
       opened_at_(endpoint_->cluster->context.executor.now()) {
@@ -27,18 +28,31 @@ UpstreamConnection::~UpstreamConnection() {
   cluster->on_connection_closed(*endpoint_);
 }
 
-std::unique_ptr<UpstreamConnection> UpstreamConnection::open(Ref<EndpointRuntime> endpoint, SocketUser& user) {
-  std::unique_ptr<UpstreamConnection> connection(new UpstreamConnection(std::move(endpoint), user));
+std::unique_ptr<UpstreamConnection> UpstreamConnection::open(Ref<EndpointRuntime> endpoint, SocketUser& user,
+                                                             const std::optional<ClientSource>& source) {
+  std::unique_ptr<UpstreamConnection> connection(new UpstreamConnection(std::move(endpoint), user, source));
   connection->start();
   return connection;
+}
+
+kernel::ConnectOptions UpstreamConnection::connect_options(const IpAddr& to) const {
+  // An answer to a foreign address finds no way back from the loopback; one of IPv6's link-local ones is nothing without its
+  // link.
+  const bool can_bear = source_ && source_->address.family() == to.family() && !to.is_loopback() &&
+                        (to.is_v4() || !source_->address.is_link_local());
+  if (can_bear)
+    return {.source = source_->address,
+            .mark = source_->mark != 0 ? std::optional(source_->mark) : std::nullopt,
+            .transparent = true};
+  const Cluster& cluster = endpoint_->cluster->config();
+  return {.source = to.is_v4() ? cluster.bind4 : cluster.bind6, .mark = endpoint_->cluster->context.options.mark};
 }
 
 void UpstreamConnection::start() {
   const Cluster& cluster = endpoint_->cluster->config();
   Context& context = endpoint_->cluster->context;
   const SocketAddr& address = endpoint_->dial_address();
-  auto fd =
-      kernel::connect_tcp(address, {.source = address.ip.is_v4() ? cluster.bind4 : cluster.bind6, .mark = context.options.mark});
+  auto fd = kernel::connect_tcp(address, connect_options(address.ip));
   if (!fd) {
     fail("immediate connect error: " + errno_text(fd.error().sys_errno()));
     return;
@@ -137,7 +151,7 @@ void UpstreamConnection::give_back(std::unique_ptr<UpstreamConnection> connectio
     endpoint.cluster->stats->upstream_cx_destroy_local.add();
     return;
   }
-  if (UpstreamUser* waiting = endpoint.cluster->next_waiting(endpoint)) {
+  if (UpstreamUser* waiting = endpoint.cluster->next_waiting(endpoint, connection->source_)) {
     connection->user_ = waiting;
     waiting->on_connection_offered(std::move(connection));
     return;

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "kernel/socket.h"
 #include "proxy/cluster_runtime.h"
 #include "proxy/socket.h"
 
@@ -29,7 +30,9 @@ class UpstreamConnection final : private SocketUser {
 
   /// Starts to connect; `user` hears of the outcome by on_socket_event(), later. What is decided at once is in state connected or
   /// failed when this returns (and `user` hears nothing).
-  static std::unique_ptr<UpstreamConnection> open(Ref<EndpointRuntime> endpoint, SocketUser& user);
+  /// `source`: the client's address is kept, where the endpoint can answer it (same family, not the loopback).
+  static std::unique_ptr<UpstreamConnection> open(Ref<EndpointRuntime> endpoint, SocketUser& user,
+                                                  const std::optional<ClientSource>& source = {});
   ~UpstreamConnection();
 
   State state() const { return state_; }
@@ -38,6 +41,7 @@ class UpstreamConnection final : private SocketUser {
   const std::string& failure() const { return failure_; }
   Socket& socket() { return *socket_; }
   EndpointRuntime& endpoint() { return *endpoint_; }
+  const std::optional<ClientSource>& source() const { return source_; }
   /// Asked of the kernel once.
   const std::optional<SocketAddr>& local_address();
 
@@ -53,8 +57,9 @@ class UpstreamConnection final : private SocketUser {
   static void give_back(std::unique_ptr<UpstreamConnection> connection);
 
  private:
-  UpstreamConnection(Ref<EndpointRuntime> endpoint, SocketUser& user);
+  UpstreamConnection(Ref<EndpointRuntime> endpoint, SocketUser& user, const std::optional<ClientSource>& source);
   void start();
+  kernel::ConnectOptions connect_options(const IpAddr& to) const;
   void fail(std::string reason);
   void on_socket_event() override;
   void arm_timer(io::Duration delay);
@@ -63,6 +68,7 @@ class UpstreamConnection final : private SocketUser {
   void close_idle();
 
   Ref<EndpointRuntime> endpoint_;
+  const std::optional<ClientSource> source_;
   Held limit_;  // counts as a connection of the cluster
   SocketUser* user_;
   std::optional<Socket> socket_;

@@ -12,7 +12,8 @@
 
 namespace weir::proxy {
 
-Result<std::vector<std::vector<ListeningSocket>>> bind_capture_ports(const std::vector<Port>& ports, unsigned workers) {
+Result<std::vector<std::vector<ListeningSocket>>> bind_capture_ports(const std::vector<Port>& ports, unsigned workers,
+                                                                     bool transparent) {
   std::vector<std::vector<ListeningSocket>> result(workers);
   for (Port port : ports) {
     bool bound = false;
@@ -22,6 +23,8 @@ Result<std::vector<std::vector<ListeningSocket>>> bind_capture_ports(const std::
         auto fd = kernel::listen_tcp(address, 4096, workers > 1);
         if (!fd && fd.error().sys_errno() == EAFNOSUPPORT) break;  // the machine has no such family
         if (!fd) return pass(fd.error());
+        if (transparent)
+          if (auto set = kernel::set_transparent(fd->ref(), family); !set) return pass(set.error());
         auto local = kernel::local_address(fd->ref());
         if (!local) return pass(local.error());
         address = *local;  // port 0 is chosen once

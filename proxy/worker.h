@@ -27,7 +27,7 @@ struct WorkerOptions {
   unsigned index = 0;
   unsigned workers = 1;  ///< above 1, listeners that the configuration binds are bound by each worker (SO_REUSEPORT)
   std::vector<Port> capture_ports{15001, 15006};
-  std::optional<std::uint32_t> mark;  ///< put on upstream sockets; only where kernel::can_set_mark()
+  std::optional<std::uint32_t> mark;  ///< put on upstream sockets and heartbeats; only where it may be set
   /// How long a silent client keeps a chain undecided before its upstream is dialled to hear whether the server speaks first.
   std::chrono::milliseconds server_first_wait{100};
   /// How often this worker shows that the proxy lives (heartbeat.h); 0: never.
@@ -45,8 +45,10 @@ struct ListeningSocket {
 };
 
 /// Binds every capture port on the wildcard of both families, once for each worker; result[i] is worker i's. A family that the
-/// machine lacks is left out (the caller may log it); neither family: an error. Call before the heartbeat is sent.
-Result<std::vector<std::vector<ListeningSocket>>> bind_capture_ports(const std::vector<Port>& ports, unsigned workers);
+/// machine lacks is left out (the caller may log it); neither family: an error. Call before the heartbeat is sent. `transparent`:
+/// a TPROXY rule finds them from the first moment.
+Result<std::vector<std::vector<ListeningSocket>>> bind_capture_ports(const std::vector<Port>& ports, unsigned workers,
+                                                                     bool transparent = false);
 
 /// For admin's /clusters, of one worker: to be summed over workers.
 struct EndpointFigures {

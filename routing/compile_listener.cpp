@@ -9,6 +9,7 @@
 #include "routing/unpack.h"
 #include "xds/proto/http_inspector.pb.h"
 #include "xds/proto/original_dst.pb.h"
+#include "xds/proto/original_src.pb.h"
 #include "xds/proto/tls_inspector.pb.h"
 
 namespace weir::routing {
@@ -56,6 +57,10 @@ void compile_listener_filter(const listener_v3::ListenerFilter& filter, const st
     if (filter.has_filter_disabled()) {
       add_ports(filter.filter_disabled(), path + ".filter_disabled", context, listener.detect_tls_off);
     }
+  } else if (any.Is<filters::original_src::v3::OriginalSrc>()) {
+    listener.original_src_mark = unpack<filters::original_src::v3::OriginalSrc>(any, path + ".typed_config", context).mark();
+    if (filter.has_filter_disabled())
+      context.error(path + ".filter_disabled", "the client's address is kept on every connection of a listener or on none");
   } else if (!any.Is<filters::original_dst::v3::OriginalDst>()) {  // which is asked of every socket anyway
     std::string title = filter_title(filter.name(), any);
     std::string reason = guard_reason(any.type_url(), filter.name());
@@ -135,6 +140,7 @@ Result<std::shared_ptr<const Listener>> compile_listener(const envoy::config::li
                            : config.deprecated_v1().has_bind_to_port() ? config.deprecated_v1().bind_to_port().value()
                                                                        : true;
   listener->use_original_dst = config.use_original_dst().value();
+  listener->transparent = config.transparent().value();
   if (config.traffic_direction() == envoy::config::core::v3::INBOUND) listener->direction = Direction::inbound;
   if (config.traffic_direction() == envoy::config::core::v3::OUTBOUND) listener->direction = Direction::outbound;
   for (int i = 0; i < config.listener_filters_size(); ++i) {

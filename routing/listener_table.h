@@ -88,6 +88,9 @@ struct Listener {
   std::vector<SocketAddr> additional;
   bool bind_to_port = true;
   bool use_original_dst = false;
+  bool transparent = false;  ///< its sockets take what a TPROXY rule hands over
+  /// Upstream connections bear the client's address and this mark (original_src filter; 0 = no mark).
+  std::optional<std::uint32_t> original_src_mark;
   Direction direction = Direction::unspecified;
   std::vector<FilterChain> chains;
   std::optional<FilterChain> default_chain;

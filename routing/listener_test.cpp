@@ -13,6 +13,7 @@
 #include "xds/proto/http_inspector.pb.h"
 #include "xds/proto/listener.pb.h"
 #include "xds/proto/original_dst.pb.h"
+#include "xds/proto/original_src.pb.h"
 #include "xds/proto/router.pb.h"
 #include "xds/proto/stream_access_log.pb.h"
 #include "xds/proto/tcp_proxy.pb.h"
@@ -32,6 +33,7 @@ void link_types() {
         ext::filters::http::grpc_stats::v3::FilterConfig::descriptor(), ext::filters::http::router::v3::Router::descriptor(),
         ext::filters::listener::http_inspector::v3::HttpInspector::descriptor(),
         ext::filters::listener::original_dst::v3::OriginalDst::descriptor(),
+        ext::filters::listener::original_src::v3::OriginalSrc::descriptor(),
         ext::filters::listener::tls_inspector::v3::TlsInspector::descriptor(),
         ext::filters::network::tcp_proxy::v3::TcpProxy::descriptor(), ext::access_loggers::file::v3::FileAccessLog::descriptor(),
         ext::access_loggers::stream::v3::StdoutAccessLog::descriptor()}) {
@@ -210,6 +212,16 @@ TEST_CASE("Istio's inbound listener: its own port is a black hole, declared port
   CHECK(!needs_detection(*l, *SocketAddr::parse("10.0.0.1:8080")));
   CHECK(!needs_detection(*l, *SocketAddr::parse("10.0.0.1:9090")));
   CHECK(!needs_detection(*l, *SocketAddr::parse("10.0.0.1:15006")));
+}
+
+TEST_CASE("a transparent listener and the mark of its connections upstream are read") {
+  auto plain = listener(kAt + chain("c", ""));
+  CHECK(!plain->transparent);
+  CHECK(!plain->original_src_mark);
+  auto l = listener(kAt + "transparent { value: true } listener_filters { name: 'envoy.filters.listener.original_src' " +
+                    any("filters.listener.original_src.v3.OriginalSrc", "mark: 1337") + " }" + chain("c", ""));
+  CHECK(l->transparent);
+  CHECK(l->original_src_mark == 1337);
 }
 
 TEST_CASE("detection is needed only where an inspector is there and the first bytes can decide") {
@@ -393,13 +405,15 @@ TEST_CASE("what is wrong with a listener is said with its place; doors are never
       kAt + "listener_filters " +
           opaque("envoy.filters.listener.proxy_protocol", "envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol") +
           chain("c", ""));
+  add("the client's port", kAt + "listener_filters { name: 's' filter_disabled { any_match: true } " +
+                               any("filters.listener.original_src.v3.OriginalSrc", "bind_port: true") + " }" + chain("c", ""));
   add("access logs", kAt +
                          "access_log { name: 'otel' typed_config { type_url: "
                          "'x/envoy.extensions.access_loggers.open_telemetry.v3.OpenTelemetryAccessLogConfig' } }"
                          " access_log { name: 'f' filter { not_health_check_filter {} } " +
                          any("access_loggers.file.v3.FileAccessLog", "log_format {}") + " } " + chain("c", ""));
   add("not implemented, reported",
-      kAt + "transparent { value: true } freebind {} metadata {} per_connection_buffer_limit_bytes { value: 1 } " +
+      kAt + "freebind {} metadata {} per_connection_buffer_limit_bytes { value: 1 } " +
           chain("c", "",
                 rds("80",
                     "use_remote_address { value: true } tracing { random_sampling { value: 1 } } merge_slashes: true "

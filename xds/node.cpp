@@ -61,6 +61,7 @@ Result<NodeIdentity> parse_node(const Node& node) {
   identity.user_agent = node.user_agent_name();
   if (!node.user_agent_version().empty()) identity.user_agent += " " + node.user_agent_version();
   identity.generator = text_of(node, "GENERATOR");
+  identity.interception = text_of(node, "INTERCEPTION_MODE");
   auto labels = node.metadata().fields().find("LABELS");
   if (labels != node.metadata().fields().end()) {
     const auto& fields = labels->second.struct_value().fields();
@@ -81,6 +82,7 @@ Node make_node(const NodeIdentity& identity) {
   set_text(node, "NAMESPACE", identity.ns);
   set_text(node, "NAME", identity.name);
   set_text(node, "GENERATOR", identity.generator);
+  set_text(node, "INTERCEPTION_MODE", identity.interception);
   set_text(node, "ISTIO_VERSION", "1.30.0");  // gates features of an istiod
   std::vector<std::string> ips;
   for (const IpAddr& ip : identity.ips) ips.push_back(ip.to_text());

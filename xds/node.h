@@ -27,6 +27,7 @@ struct NodeIdentity {
   std::map<std::string, std::string> labels;  ///< metadata LABELS
   std::string user_agent;                     ///< "weir 0.1.0", "envoy"
   std::string generator;                      ///< metadata GENERATOR: "grpc" for proxyless clients
+  std::string interception;                   ///< metadata INTERCEPTION_MODE: "REDIRECT", "TPROXY", "NONE"
   friend bool operator==(const NodeIdentity&, const NodeIdentity&) = default;
 };
 

@@ -275,16 +275,18 @@ class Pod(Space):
         self.run([self.lab.program("weir-init"), "remove"], check=True)
         self.enrolled = False
 
-    def start_proxy(self, *flags, agent=None, wait=True):
+    def start_proxy(self, *flags, agent=None, wait=True, launcher=None, more_env=None):
+        """As uid 1337; with a `launcher` (a program and its arguments, which starts the proxy) as root."""
         state = self.lab.run_dir / "state" / self.name
         state.mkdir(parents=True, exist_ok=True)
         os.chmod(state, 0o700)
         os.chown(state, PROXY_UID, PROXY_UID)
         labels = self.spec["metadata"].get("labels", {})
         env = {"POD_NAME": self.name, "POD_NAMESPACE": self.namespace, "INSTANCE_IP": self.ip4, "ISTIO_META_INSTANCE_IPS": f"{self.ip4},{self.ip6}",
-               "ISTIO_METAJSON_LABELS": json.dumps(labels)}
-        argv = [self.lab.program("weir-proxy"), "--agent", agent or f"unix:{self.lab.agent_socket}", "--state-dir", state, "--concurrency", "1", *flags]
-        self.proxy = self.start(argv, f"{self.name}.access.log", uid=PROXY_UID, env=env, stderr=f"{self.name}.proxy.log")
+               "ISTIO_METAJSON_LABELS": json.dumps(labels), **(more_env or {})}
+        argv = [*(launcher or []), self.lab.program("weir-proxy"), "--agent", agent or f"unix:{self.lab.agent_socket}", "--state-dir", state, "--concurrency", "1", *flags]
+        self.proxy = self.start(argv, f"{self.name}.access.log", uid=0 if launcher else PROXY_UID, env=env, stderr=f"{self.name}.proxy.log")
+        self.proxy.program = "weir-proxy"
         if wait:
             self.wait_ready()
         return self.proxy
