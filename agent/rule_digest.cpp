@@ -7,6 +7,7 @@
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 
+#include "xds/metadata.h"
 #include "xds/resource_set.h"
 
 namespace weir::agent {
@@ -19,18 +20,10 @@ class Collector {
   /// Adds what `metadata` says of `message`, if it names a rule.
   template <class Message>
   void add(const Message& message, const std::string& context) {
-    auto found = message.metadata().filter_metadata().find("weir");
-    if (found == message.metadata().filter_metadata().end()) return;
-    const auto& fields = found->second.fields();
-    auto text = [&](const char* name) {
-      auto field = fields.find(name);
-      return field == fields.end() ? std::string() : field->second.string_value();
-    };
-    std::string rule = text("rule");
+    const RuleRef rule = xds::rule_of(message.metadata());
     if (rule.empty()) return;
-    auto line = fields.find("line");
-    RuleDigest& digest = by_rule_.try_emplace(rule, RuleDigest{rule, text("file"), {}, kSeed}).first->second;
-    if (line != fields.end()) digest.lines.push_back(static_cast<int>(line->second.number_value()));
+    RuleDigest& digest = by_rule_.try_emplace(rule.rule, RuleDigest{rule.rule, rule.file, {}, kSeed}).first->second;
+    if (rule.line > 0) digest.lines.push_back(rule.line);
     mix(digest.hash, context);
     mix(digest.hash, bytes_of(message));
   }

@@ -11,6 +11,7 @@
 #include "base/result.h"
 #include "base/scope_exit.h"
 #include "base/text.h"
+#include "base/utf8.h"
 
 using namespace weir;
 
@@ -141,6 +142,27 @@ TEST_CASE("JSON errors say where") {
   CHECK_FALSE(parse_json("{} x"));
   CHECK(pretty_json(*parse_json("{\"b\":[1,{}],\"a\":\"x\\n\"}")) ==
         "{\n  \"b\": [\n    1,\n    {}\n  ],\n  \"a\": \"x\\n\"\n}\n");
+}
+
+TEST_CASE("what others wrote is shown without control characters, and in JSON with escaped ones") {
+  struct Case {
+    std::string text, shown, json;
+  };
+  const Case cases[] = {
+      {"a\x7f"
+       "b",
+       "a\\x7fb", "\"a\\u007fb\""},
+      {"\xc2\x9b 2J", "\\xc2\\x9b 2J", "\"\\u009b 2J\""},
+      {"\xc2\xa0\xc3\xa4\xf0\x9f\x98\x80", "\xc2\xa0\xc3\xa4\xf0\x9f\x98\x80", "\"\xc2\xa0\xc3\xa4\xf0\x9f\x98\x80\""},
+      {"\x1b[2J\n", "\\x1b[2J\\x0a", "\"\\u001b[2J\\n\""},
+  };
+  for (const Case& c : cases) {
+    CHECK(without_controls(c.text) == c.shown);
+    CHECK(json_quote(c.text) == c.json);
+    CHECK(compact_json(boost::json::value(c.text)) == c.json);
+    CHECK(parse_json(c.json)->as_string() == boost::json::string_view(c.text));
+  }
+  CHECK(without_controls("\x9b \xff \xed\xa0\x80 \xc0\xaf \xe2\x82") == "\\x9b \\xff \\xed\\xa0\\x80 \\xc0\\xaf \\xe2\\x82");
 }
 
 TEST_CASE("did you mean") {

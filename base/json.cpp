@@ -4,6 +4,9 @@
 #include <algorithm>
 
 #include <boost/json.hpp>
+#include <fmt/format.h>
+
+#include "base/utf8.h"
 
 namespace weir {
 
@@ -31,9 +34,31 @@ Result<boost::json::value> parse_json(std::string_view text) {
   return parser.release();
 }
 
-std::string json_quote(std::string_view text) {
-  return boost::json::serialize(boost::json::string_view(text.data(), text.size()));
+namespace {
+
+/// DEL and C1 may stand in a JSON string as they are, but command a terminal. They are nowhere else in the text.
+std::string escaped(const std::string& json) {
+  std::string text;
+  text.reserve(json.size());
+  for (std::size_t at = 0; at < json.size();) {
+    const std::string_view rest = std::string_view(json).substr(at);
+    const std::size_t length = std::max<std::size_t>(utf8_length(rest), 1);
+    if (is_control(rest))
+      text += fmt::format("\\u00{:02x}", static_cast<unsigned char>(rest[length - 1]));
+    else
+      text += rest.substr(0, length);
+    at += length;
+  }
+  return text;
 }
+
+}  // namespace
+
+std::string json_quote(std::string_view text) {
+  return escaped(boost::json::serialize(boost::json::string_view(text.data(), text.size())));
+}
+
+std::string compact_json(const boost::json::value& value) { return escaped(boost::json::serialize(value)); }
 
 namespace {
 
@@ -66,7 +91,7 @@ void print(const boost::json::value& value, std::string& out, std::size_t depth)
     line(depth);
     out += ']';
   } else {
-    out += boost::json::serialize(value);
+    out += compact_json(value);
   }
 }
 

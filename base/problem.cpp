@@ -3,24 +3,9 @@
 
 #include <algorithm>
 
+#include "base/utf8.h"
+
 namespace weir {
-
-namespace {
-
-/// What was read may stand in the text: it must neither begin another line nor command the terminal.
-std::string without_controls(const std::string& text) {
-  std::string shown;
-  for (char c : text) {
-    if (auto byte = static_cast<unsigned char>(c); byte < 0x20 || byte == 0x7f) {
-      shown += fmt::format("\\x{:02x}", byte);
-    } else {
-      shown += c;
-    }
-  }
-  return shown;
-}
-
-}  // namespace
 
 std::string to_text(const Problem& problem) {
   std::string text = problem.severity == Severity::warning ? "warning: " : "";

@@ -100,7 +100,7 @@ std::string to_json(const Explanation& from, bool on_one_line) {
   out["capture"] = to_value(from.capture);
   if (from.proxy) out["proxy"] = to_value(*from.proxy);
   out["servers"] = std::move(servers);
-  return on_one_line ? json::serialize(out) : pretty_json(out);
+  return on_one_line ? compact_json(out) : pretty_json(out);
 }
 
 }  // namespace weir::ctl

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "base/utf8.h"
 #include "ctl/explain.h"
 #include "ctl/table.h"
 
@@ -53,7 +54,7 @@ class Writer {
 
  private:
   void line(int depth, const std::string& text) {
-    out_ += std::string(static_cast<std::size_t>(depth) * 2, ' ') + on_one_line(text) + "\n";
+    out_ += std::string(static_cast<std::size_t>(depth) * 2, ' ') + without_controls(text) + "\n";
   }
 
   void proxy(const ProxyStep& step) {

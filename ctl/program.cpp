@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "base/utf8.h"
 #include "ctl/command.h"
 #include "ctl/table.h"
 
@@ -50,7 +51,7 @@ Printed completion(const Arguments& arguments) {
 Printed failed(const Error& error) {
   Printed printed{exit_code(error), "", "weirctl: "};
   const std::string text = error.to_text();
-  for (std::string_view line : split(text, '\n')) printed.err += on_one_line(line) + "\n";
+  for (std::string_view line : split(text, '\n')) printed.err += without_controls(line) + "\n";
   return printed;
 }
 

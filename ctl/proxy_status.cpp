@@ -4,6 +4,7 @@
 
 #include "base/json.h"
 #include "base/text.h"
+#include "base/utf8.h"
 #include "ctl/command.h"
 #include "ctl/table.h"
 
@@ -38,8 +39,7 @@ std::string state_of(const json::object& proxy, std::string_view type) {
 std::string lines_of(const json::object& rule) {
   std::string lines;
   if (const auto* list = rule.if_contains("lines"); list != nullptr && list->is_array())
-    for (const json::value& line : list->get_array())
-      lines += fmt::format("{}{}", lines.empty() ? "" : ",", json::serialize(line));
+    for (const json::value& line : list->get_array()) lines += fmt::format("{}{}", lines.empty() ? "" : ",", compact_json(line));
   const std::string file = text(rule, "file");
   return lines.empty() ? file : fmt::format("{}:{}", file, lines);
 }
@@ -55,8 +55,8 @@ std::string overview(const std::vector<const json::object*>& proxies) {
     rows.push_back(std::move(row));
     for (const json::object* entry : objects(*proxy, "types"))
       if (text(*entry, "state") == "NACKED")
-        refusals += on_one_line(fmt::format("{}: {} refused: {}", text(*proxy, "proxy"), text(*entry, "type"),
-                                            printable(text(*entry, "reason"), 2000))) +
+        refusals += without_controls(fmt::format("{}: {} refused: {}", text(*proxy, "proxy"), text(*entry, "type"),
+                                                 printable(text(*entry, "reason"), 2000))) +
                     "\n";
   }
   return columns(rows) + (refusals.empty() ? "" : "\n" + refusals);

@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "routing/compile_context.h"
+#include "xds/metadata.h"
 #include "xds/resource_set.h"
 
 namespace weir::ctl {
@@ -58,7 +59,7 @@ ClusterView to_cluster(const cds::Cluster& from, const std::map<std::string, con
   ClusterView cluster{.name = from.name(),
                       .type = cds::Cluster::DiscoveryType_Name(from.type()),
                       .lb_policy = cds::Cluster::LbPolicy_Name(from.lb_policy()),
-                      .rule = routing::to_rule(from.metadata()),
+                      .rule = xds::rule_of(from.metadata()),
                       .endpoints = to_endpoints(from.load_assignment())};
   const std::string& service = from.eds_cluster_config().service_name();
   auto assignment = assignments.find(service.empty() ? from.name() : service);

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include <fmt/format.h>
+#include "base/utf8.h"
 
 namespace weir::ctl {
 
@@ -11,23 +11,10 @@ namespace {
 constexpr std::size_t kGap = 5;
 }
 
-std::string on_one_line(std::string_view text) {
-  std::string shown;
-  shown.reserve(text.size());
-  for (char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7f)
-      shown += fmt::format("\\x{:02x}", byte);
-    else
-      shown += c;
-  }
-  return shown;
-}
-
 std::string columns(const std::vector<std::vector<std::string>>& given) {
   std::vector<std::vector<std::string>> rows = given;
   for (auto& row : rows)
-    for (std::string& cell : row) cell = on_one_line(cell);
+    for (std::string& cell : row) cell = without_controls(cell);
   std::vector<std::size_t> widths;
   for (const auto& row : rows) {
     widths.resize(std::max(widths.size(), row.size()));

@@ -3,11 +3,13 @@
 // table of fields in docs: a new field is a member of the model and a row here.
 #pragma once
 
+#include <array>
 #include <concepts>
 #include <map>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/duration.h"
@@ -131,6 +133,7 @@ template <class T>
 void read_table(Reader& reader, const Node& node, T& out) {
   if (!node.is_map()) return reader.wrong_type(node, "a map");
   if constexpr (requires { out.where; }) out.where = reader.ref(node);
+  std::array<bool, std::size(Table<T>::rows)> seen{};  // two of the same name are reported elsewhere
   for (const yaml::Entry& entry : node.entries) {
     const Field<T>* row = nullptr;
     for (const Field<T>& field : Table<T>::rows) {
@@ -143,13 +146,19 @@ void read_table(Reader& reader, const Node& node, T& out) {
       report_unknown(reader, entry.key, entry.line, known);
       continue;
     }
+    const bool is_first = !std::exchange(seen[static_cast<std::size_t>(row - std::data(Table<T>::rows))], true);
     if (entry.value->is_null()) continue;
     if (row->read == nullptr) {
       report_unused(reader, entry.key, *entry.value, entry.line, row->use, row->doc);
       continue;
     }
     Reader::Step step(reader, entry.key);
-    row->read(reader, *entry.value, out);
+    if (is_first) {
+      row->read(reader, *entry.value, out);
+    } else {
+      T not_kept{};
+      row->read(reader, *entry.value, not_kept);
+    }
   }
   for (const Field<T>& field : Table<T>::rows) {
     if (field.required && node.find(field.name) == nullptr) {

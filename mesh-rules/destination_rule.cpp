@@ -282,14 +282,15 @@ struct Table<DestinationRule> : Rows<DestinationRule> {
     }
     check_export_to(reader, node, out.export_to);
     std::map<std::string, int> seen;
-    for (std::size_t i = 0; i < out.subsets.size(); ++i) {
+    const auto items = yaml::items_read(node.find("subsets"));
+    for (std::size_t i = 0; i < out.subsets.size() && i < items.size(); ++i) {
       const Subset& subset = out.subsets[i];
       auto [at, fresh] = seen.emplace(subset.name, subset.where.line);
       if (fresh || subset.name.empty()) continue;
       Reader::Step step(reader, "subsets");
       Reader::Step item(reader, i);
-      reader.error_at("name", *node.find("subsets")->items[i],
-                      fmt::format("subset \"{}\" is defined already in line {}", subset.name, at->second), "rename one of them");
+      reader.error_at("name", *items[i], fmt::format("subset \"{}\" is defined already in line {}", subset.name, at->second),
+                      "rename one of them");
     }
   }
 };

@@ -46,6 +46,47 @@ VirtualService virtual_service(std::string_view spec) {
 
 }  // namespace
 
+TEST_CASE("a name that is there twice is read once, and problems name the line of what was read") {
+  const ParsedFile parsed = parse("dr.yaml", R"(apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: a}
+spec:
+  host: a
+  subsets:
+  - name: v1
+  subsets:
+  - name: v1
+  - name: v1
+  trafficPolicy:
+    outlierDetection:
+      maxEjectionPercent:
+      maxEjectionPercent: 110
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: b}
+spec:
+  host: b
+  subsets:
+  -
+  - name: v1
+  - name: v1
+  exportTo:
+  -
+  - no way
+)");
+  CHECK(to_text(parsed.problems) ==
+        "dr.yaml:8: DestinationRule default/a: spec.subsets: the key is given already in line 6; remove one of them\n"
+        "dr.yaml:14: DestinationRule default/a: spec.trafficPolicy.outlierDetection.maxEjectionPercent: the key is given already "
+        "in "
+        "line 13; remove one of them\n"
+        "dr.yaml:23: DestinationRule default/b: spec.subsets[0]: an empty list item; remove the dash or fill it in\n"
+        "dr.yaml:24: DestinationRule default/b: spec.subsets[1].name: subset \"v1\" is defined already in line 23; rename one of "
+        "them\n"
+        "dr.yaml:27: DestinationRule default/b: spec.exportTo: \"no way\" is not a namespace; use a name, \".\", \"*\" or \"~\"\n"
+        "dr.yaml:27: DestinationRule default/b: spec.exportTo[0]: an empty list item; remove the dash or fill it in");
+}
+
 TEST_CASE("every problem of a bad file is told at once, with file, line, object, field, value and what would be right") {
   for (const char* name : {"not_yaml", "kinds", "fields", "texts", "cross", "bombs"}) {
     std::string yaml = std::string(name) + ".yaml";

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "base/utf8.h"
 #include "mesh-rules/syntax.h"
 
 namespace weir::mesh {

@@ -134,26 +134,4 @@ std::string check_format(std::string_view text) {
 
 bool has_line_break(std::string_view text) { return text.find_first_of(std::string_view("\r\n\0", 3)) != std::string_view::npos; }
 
-bool is_utf8(std::string_view text) {
-  for (std::size_t at = 0; at < text.size();) {
-    unsigned char first = static_cast<unsigned char>(text[at]);
-    std::size_t length = first < 0x80                    ? 1
-                         : first >= 0xF0 && first < 0xF5 ? 4
-                         : first >= 0xE0 && first < 0xF0 ? 3
-                         : first >= 0xC2 && first < 0xE0 ? 2
-                                                         : 0;
-    if (length == 0 || at + length > text.size()) return false;
-    char32_t value = length == 1 ? first : first & (0x7FU >> length);
-    for (std::size_t i = 1; i < length; ++i) {
-      unsigned char next = static_cast<unsigned char>(text[at + i]);
-      if ((next & 0xC0U) != 0x80) return false;
-      value = (value << 6) | (next & 0x3FU);
-    }
-    bool is_overlong = (length == 3 && value < 0x800) || (length == 4 && value < 0x10000);
-    if (is_overlong || value > 0x10FFFF || (value >= 0xD800 && value <= 0xDFFF)) return false;
-    at += length;
-  }
-  return true;
-}
-
 }  // namespace weir::mesh

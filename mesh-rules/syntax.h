@@ -29,6 +29,4 @@ std::string check_format(std::string_view text);
 /// Zero byte, CR or LF within: never in a header, a path or a host.
 bool has_line_break(std::string_view text);
 
-bool is_utf8(std::string_view text);
-
 }  // namespace weir::mesh

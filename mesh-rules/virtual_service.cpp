@@ -87,13 +87,12 @@ void check_host(Reader& reader, int line, std::string_view host, bool allow_wild
 }
 
 void check_export_to(Reader& reader, const Node& spec, const std::vector<std::string>& export_to) {
-  const Node* list = spec.find("exportTo");
-  for (std::size_t i = 0; list != nullptr && list->is_list() && i < export_to.size() && i < list->items.size(); ++i) {
+  const auto items = yaml::items_read(spec.find("exportTo"));
+  for (std::size_t i = 0; i < export_to.size() && i < items.size(); ++i) {
     const std::string& to = export_to[i];
     if (to == "*" || to == "." || to == "~" || is_label(to)) continue;
     Reader::Step step(reader, "exportTo");
-    reader.error(list->items[i]->line, fmt::format("\"{}\" is not a namespace", printable(to)),
-                 "use a name, \".\", \"*\" or \"~\"");
+    reader.error(items[i]->line, fmt::format("\"{}\" is not a namespace", printable(to)), "use a name, \".\", \"*\" or \"~\"");
   }
 }
 
@@ -168,26 +167,26 @@ void Table<HttpRoute>::check(Reader& reader, const Node& node, HttpRoute& out) {
 }
 
 void Table<TcpMatch>::check(Reader& reader, const Node& node, TcpMatch& out) {
-  const Node* subnets = node.find("destinationSubnets");
-  for (std::size_t i = 0; subnets != nullptr && i < out.destination_subnets.size() && i < subnets->items.size(); ++i) {
+  const auto items = yaml::items_read(node.find("destinationSubnets"));
+  for (std::size_t i = 0; i < out.destination_subnets.size() && i < items.size(); ++i) {
     if (Cidr::parse(out.destination_subnets[i])) continue;
     Reader::Step step(reader, "destinationSubnets");
     Reader::Step item(reader, i);
-    reader.error(subnets->items[i]->line, fmt::format("\"{}\" is not a subnet", printable(out.destination_subnets[i])),
+    reader.error(items[i]->line, fmt::format("\"{}\" is not a subnet", printable(out.destination_subnets[i])),
                  "write 10.0.0.0/8 or fd00::/8");
   }
 }
 
 void Table<TlsMatch>::check(Reader& reader, const Node& node, TlsMatch& out) {
   Table<TcpMatch>::check(reader, node, out);
-  const Node* names = node.find("sniHosts");
-  for (std::size_t i = 0; names != nullptr && i < out.sni_hosts.size() && i < names->items.size(); ++i) {
+  const auto items = yaml::items_read(node.find("sniHosts"));
+  for (std::size_t i = 0; i < out.sni_hosts.size() && i < items.size(); ++i) {
     Reader::Step step(reader, "sniHosts");
     Reader::Step item(reader, i);
     const std::string& name = out.sni_hosts[i];
-    check_host(reader, names->items[i]->line, name, true);
+    check_host(reader, items[i]->line, name, true);
     if (is_wildcard(name) && (!name.starts_with("*.") || name.size() < 3)) {
-      reader.error(names->items[i]->line, fmt::format("\"{}\" cannot be matched", printable(name)),
+      reader.error(items[i]->line, fmt::format("\"{}\" cannot be matched", printable(name)),
                    "a wildcard is written *.example.com");
     }
   }
@@ -200,16 +199,17 @@ void Table<VirtualService>::check(Reader& reader, const Node& node, VirtualServi
   const Node* hosts = node.find("hosts");
   if (hosts != nullptr && hosts->is_list() && hosts->items.empty())
     reader.error_at("hosts", *hosts, "the list is empty", "delegates are not supported yet");
-  for (std::size_t i = 0; hosts != nullptr && i < out.hosts.size() && i < hosts->items.size(); ++i) {
+  const auto items = yaml::items_read(hosts);
+  for (std::size_t i = 0; i < out.hosts.size() && i < items.size(); ++i) {
     Reader::Step step(reader, "hosts");
     Reader::Step item(reader, i);
-    check_host(reader, hosts->items[i]->line, out.hosts[i], true);
+    check_host(reader, items[i]->line, out.hosts[i], true);
     if (out.hosts[i] == "*" && applies_to_mesh(out.gateways)) {
-      reader.error(hosts->items[i]->line, "\"*\" cannot be used for the mesh", "name the hosts, or bind it to gateways only");
+      reader.error(items[i]->line, "\"*\" cannot be used for the mesh", "name the hosts, or bind it to gateways only");
     }
     if (std::find(out.hosts.begin(), out.hosts.begin() + static_cast<std::ptrdiff_t>(i), out.hosts[i]) !=
         out.hosts.begin() + static_cast<std::ptrdiff_t>(i)) {
-      reader.error(hosts->items[i]->line, fmt::format("\"{}\" is listed twice", out.hosts[i]));
+      reader.error(items[i]->line, fmt::format("\"{}\" is listed twice", out.hosts[i]));
     }
   }
   if (out.http.empty() && out.tls.empty() && out.tcp.empty())

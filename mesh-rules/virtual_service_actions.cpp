@@ -120,12 +120,12 @@ void Table<HeaderOperations>::check(Reader& reader, const Node& node, HeaderOper
       if (!problem.empty()) reader.error(entry.line, std::move(problem), "write %% for a percent sign");
     }
   }
-  const Node* remove = node.find("remove");
-  for (std::size_t i = 0; remove != nullptr && i < out.remove.size() && i < remove->items.size(); ++i) {
+  const auto items = yaml::items_read(node.find("remove"));
+  for (std::size_t i = 0; i < out.remove.size() && i < items.size(); ++i) {
     if (is_header_name(out.remove[i]) && !is_host_name(out.remove[i])) continue;
     Reader::Step step(reader, "remove");
     Reader::Step item(reader, i);
-    reader.error(remove->items[i]->line, fmt::format("\"{}\" cannot be removed", printable(out.remove[i])));
+    reader.error(items[i]->line, fmt::format("\"{}\" cannot be removed", printable(out.remove[i])));
   }
 }
 

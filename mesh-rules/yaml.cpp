@@ -12,6 +12,7 @@
 #include <yaml-cpp/parser.h>
 
 #include "base/text.h"
+#include "base/utf8.h"
 #include "mesh-rules/syntax.h"
 
 namespace weir::mesh::yaml {
@@ -239,6 +240,14 @@ const Node* Node::find(std::string_view key) const {
 std::string_view Node::text_of(std::string_view key) const {
   const Node* node = find(key);
   return node != nullptr && node->is_scalar() ? std::string_view(node->text) : std::string_view();
+}
+
+std::vector<const Node*> items_read(const Node* list) {
+  std::vector<const Node*> items;
+  if (list == nullptr) return items;
+  for (const NodePtr& item : list->items)
+    if (!item->is_null()) items.push_back(item.get());
+  return items;
 }
 
 Plain meaning(const Node& scalar) {

@@ -45,6 +45,10 @@ struct Node {
   std::string_view text_of(std::string_view key) const;
 };
 
+/// A list's items but for null ones, which readers refuse and leave out: item i is what element i was read from. Empty if there
+/// is no list.
+std::vector<const Node*> items_read(const Node* list);
+
 /// What a plain scalar means in YAML 1.1, as Kubernetes reads it.
 enum class Plain : std::uint8_t { string, boolean, integer, floating };
 Plain meaning(const Node& scalar);

@@ -7,6 +7,7 @@
 #include "proxy/metadata.h"
 #include "proxy/proto_time.h"
 #include "xds/messages.h"
+#include "xds/metadata.h"
 #include "xds/proto/cluster.pb.h"
 #include "xds/proto/raw_buffer.pb.h"
 #include "xds/proto/upstream_http.pb.h"
@@ -247,7 +248,7 @@ class Compiler {
   }
 
   void compile_metadata() {
-    cluster_.rule = rule_of(config_.metadata());
+    cluster_.rule = xds::rule_of(config_.metadata());
     cluster_.service = service_of(config_.metadata(), config_.name());
   }
 

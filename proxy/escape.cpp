@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "base/utf8.h"
+
 namespace weir::proxy {
 
 namespace {
@@ -14,24 +16,6 @@ bool is_plain(unsigned char byte) { return byte > 0x20 && byte < 0x7f && byte !=
 void append_hex(std::string& out, unsigned char byte) {
   out += kHex[byte >> 4];
   out += kHex[byte & 15];
-}
-
-/// Length of the UTF-8 sequence at the start (RFC 3629: shortest form, no surrogates); 0 if there is none.
-std::size_t utf8_length(std::string_view bytes) {
-  auto at = [&](std::size_t i) { return i < bytes.size() ? static_cast<unsigned char>(bytes[i]) : 0U; };
-  auto follows = [&](std::size_t i, unsigned low = 0x80, unsigned high = 0xbf) { return at(i) >= low && at(i) <= high; };
-  unsigned first = at(0);
-  if (first < 0x80) return 1;
-  if (first >= 0xc2 && first <= 0xdf) return follows(1) ? 2 : 0;
-  if (first >= 0xe0 && first <= 0xef) {
-    bool second = follows(1, first == 0xe0 ? 0xa0 : 0x80, first == 0xed ? 0x9f : 0xbf);
-    return second && follows(2) ? 3 : 0;
-  }
-  if (first >= 0xf0 && first <= 0xf4) {
-    bool second = follows(1, first == 0xf0 ? 0x90 : 0x80, first == 0xf4 ? 0x8f : 0xbf);
-    return second && follows(2) && follows(3) ? 4 : 0;
-  }
-  return 0;
 }
 
 }  // namespace
@@ -63,9 +47,9 @@ void escape_json(std::string& out, std::string_view value) {
     if (length == 0) {
       out += "\\ufffd";
       length = 1;
-    } else if (byte < 0x20 || byte == 0x7f) {
+    } else if (is_control(value.substr(at, length))) {
       out += "\\u00";
-      append_hex(out, byte);
+      append_hex(out, static_cast<unsigned char>(value[at + length - 1]));  // of U+0080 to U+009F it is the last byte
     } else {
       if (byte == '"' || byte == '\\') out += '\\';
       out += value.substr(at, length);

@@ -224,9 +224,10 @@ TEST_CASE("a client cannot forge a field, a quote or a line of a text log") {
 
 TEST_CASE("JSON strings are always valid") {
   Example example;
-  example.info.user_agent = "q\" b\\ n\n \x01 \x7f \xc3\xa4 \xff \xed\xa0\x80 \xf0\x9f\x98\x80 \xc0\xaf \xe2\x82";
+  example.info.user_agent = "q\" b\\ n\n \x01 \x7f \xc3\xa4 \xff \xed\xa0\x80 \xf0\x9f\x98\x80 \xc0\xaf \xc2\x9b \xe2\x82";
   CHECK(json(R"({"ua":"%REQ(USER-AGENT)%"})", example) ==
         "{\"ua\":\"q\\\" b\\\\ n\\u000a \\u0001 \\u007f \xc3\xa4 \\ufffd \\ufffd\\ufffd\\ufffd \xf0\x9f\x98\x80 \\ufffd\\ufffd "
+        "\\u009b "
         "\\ufffd\\ufffd\"}\n");
 }
 

@@ -24,40 +24,7 @@ const Value& field(const Struct& from, const char* key) {
   return it == from.fields().end() ? Value::default_instance() : it->second;
 }
 
-/// "destination-rule" → "DestinationRule".
-std::string kind_of(std::string_view word) {
-  std::string kind;
-  bool upper = true;
-  for (char c : word) {
-    if (c == '-') {
-      upper = true;
-      continue;
-    }
-    kind += upper && c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
-    upper = false;
-  }
-  return kind;
-}
-
-/// "/apis/<group>/<version>/namespaces/<ns>/<kind>/<name>".
-std::string istio_rule(std::string_view config) {
-  std::vector<std::string_view> parts = split(config, '/');
-  if (parts.size() != 8 || parts[1] != "apis" || parts[4] != "namespaces") return std::string(config);
-  return fmt::format("{} {}/{}", kind_of(parts[6]), parts[5], parts[7]);
-}
-
 }  // namespace
-
-RuleRef rule_of(const Metadata& metadata) {
-  const Struct& own = struct_of(metadata, "weir");
-  RuleRef rule{field(own, "rule").string_value(), field(own, "file").string_value(),
-               static_cast<int>(field(own, "line").number_value())};
-  if (rule.rule.empty()) {
-    const std::string& config = field(struct_of(metadata, "istio"), "config").string_value();
-    if (!config.empty()) rule.rule = istio_rule(config);
-  }
-  return rule;
-}
 
 ServiceLabels service_of(const Metadata& metadata, std::string_view cluster_name) {
   ServiceLabels labels;

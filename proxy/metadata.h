@@ -5,7 +5,6 @@
 #include <string>
 #include <string_view>
 
-#include "base/problem.h"
 #include "proxy/config.h"
 
 namespace envoy::config::core::v3 {
@@ -14,9 +13,6 @@ class Metadata;
 
 namespace weir::proxy {
 
-/// filter_metadata["weir"] {rule, file, line}, else ["istio"].config ("/apis/…/namespaces/shop/destination-rule/x" becomes
-/// "DestinationRule shop/x"), else empty.
-RuleRef rule_of(const envoy::config::core::v3::Metadata& metadata);
 /// ["istio"].services[0]; a cluster without one is named by itself if it has a plain name (PassthroughCluster).
 ServiceLabels service_of(const envoy::config::core::v3::Metadata& metadata, std::string_view cluster_name);
 /// ["istio"].workload of an endpoint, "" if none.

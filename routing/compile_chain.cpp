@@ -7,6 +7,7 @@
 #include "routing/compile_listener.h"
 #include "routing/compile_route.h"
 #include "routing/unpack.h"
+#include "xds/metadata.h"
 #include "xds/proto/http_connection_manager.pb.h"
 #include "xds/proto/raw_buffer.pb.h"
 #include "xds/proto/tcp_proxy.pb.h"
@@ -103,7 +104,7 @@ bool compile_filter(const listener_v3::Filter& filter, const std::string& path, 
 FilterChain compile_chain(const listener_v3::FilterChain& config, const std::string& path, CompileContext& context) {
   FilterChain chain;
   chain.name = config.name();
-  chain.rule = to_rule(config.metadata());
+  chain.rule = xds::rule_of(config.metadata());
   chain.match = compile_chain_match(config.filter_chain_match(), path + ".filter_chain_match", context);
   if (config.has_transport_socket()) check_transport_socket(config.transport_socket(), path + ".transport_socket", context);
   bool has_ended = false;

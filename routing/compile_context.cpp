@@ -22,29 +22,6 @@ bool is_token(std::string_view name) {
   });
 }
 
-std::string text_of(const google::protobuf::Struct& fields, const char* key) {
-  auto it = fields.fields().find(key);
-  return it == fields.fields().end() ? std::string{} : it->second.string_value();
-}
-
-/// "virtual-service" → "VirtualService".
-std::string pascal_case(std::string_view kebab) {
-  std::string text;
-  for (std::string_view part : split(kebab, '-')) {
-    if (part.empty()) continue;
-    text += static_cast<char>(part[0] >= 'a' && part[0] <= 'z' ? part[0] - 'a' + 'A' : part[0]);
-    text += part.substr(1);
-  }
-  return text;
-}
-
-/// "/apis/networking.istio.io/v1/namespaces/shop/virtual-service/r" → "VirtualService shop/r".
-std::string istio_rule(const std::string& config) {
-  std::vector<std::string_view> parts = split(config, '/');
-  if (parts.size() != 8 || parts[1] != "apis" || parts[4] != "namespaces") return config;
-  return fmt::format("{} {}/{}", pascal_case(parts[6]), parts[5], parts[7]);
-}
-
 }  // namespace
 
 std::string join_path(const std::string& path, std::string_view name) {
@@ -129,18 +106,6 @@ std::optional<RegexRewrite> to_rewrite(const envoy::type::matcher::v3::RegexMatc
     return std::nullopt;
   }
   return RegexRewrite{std::move(regex), rewrite.substitution()};
-}
-
-RuleRef to_rule(const envoy::config::core::v3::Metadata& metadata) {
-  const auto& sections = metadata.filter_metadata();
-  if (auto it = sections.find("weir"); it != sections.end()) {
-    RuleRef rule{text_of(it->second, "rule"), text_of(it->second, "file"), 0};
-    auto line = it->second.fields().find("line");
-    if (line != it->second.fields().end()) rule.line = static_cast<int>(std::clamp(line->second.number_value(), 0.0, 1e9));
-    return rule;
-  }
-  if (auto it = sections.find("istio"); it != sections.end()) return {istio_rule(text_of(it->second, "config")), {}, 0};
-  return {};
 }
 
 HeaderEdits to_edits(const HeaderOptions& add, const HeaderNames& remove, const std::string& path, CompileContext& context) {

@@ -53,9 +53,6 @@ std::optional<StringMatcher> to_matcher(const envoy::type::matcher::v3::StringMa
                                         CompileContext& context);
 std::optional<RegexRewrite> to_rewrite(const envoy::type::matcher::v3::RegexMatchAndSubstitute& rewrite, const std::string& path,
                                        CompileContext& context);
-/// From filter_metadata["weir"], else ["istio"].config.
-RuleRef to_rule(const envoy::config::core::v3::Metadata& metadata);
-
 using HeaderOptions = google::protobuf::RepeatedPtrField<envoy::config::core::v3::HeaderValueOption>;
 using HeaderNames = google::protobuf::RepeatedPtrField<std::string>;
 /// `path` ends in "request_headers" or "response_headers".

@@ -8,6 +8,7 @@
 #include "routing/compile_route.h"
 #include "routing/field_audit.h"
 #include "routing/route_table_impl.h"
+#include "xds/metadata.h"
 
 namespace weir::routing {
 
@@ -41,7 +42,7 @@ void compile_action(const route_v3::Route& config, const Inherited& inherited, c
 Route compile_route(const route_v3::Route& config, const Inherited& inherited, const std::string& path, CompileContext& context) {
   Route route;
   route.name = config.name();
-  route.rule = to_rule(config.metadata());
+  route.rule = xds::rule_of(config.metadata());
   if (!config.has_match()) context.error(path, "the route has no match");
   if (config.has_match()) compile_match(config.match(), path + ".match", context, route);
   compile_action(config, inherited, path, context, route);

@@ -21,8 +21,11 @@ inline void require_same(std::string_view what, const std::string& a, const std:
 
 /// Stops the fuzzer if a message would begin another line or command the terminal that shows it.
 inline void require_one_line(const std::string& message) {
-  for (char c : message)
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) require_same("a message", message, "one line without controls");
+  for (std::size_t at = 0; at < message.size(); ++at) {
+    const auto byte = static_cast<unsigned char>(message[at]);
+    const bool is_c1 = byte == 0xc2 && at + 1 < message.size() && static_cast<unsigned char>(message[at + 1]) < 0xa0;
+    if (byte < 0x20 || byte == 0x7f || is_c1) require_same("a message", message, "one line without controls");
+  }
 }
 
 /// Ascending cut positions in [0, size], derived from a seed.

@@ -144,9 +144,10 @@ bool has_longer_transfer_encoding(std::string_view bytes) {
   return false;
 }
 
-/// It takes spaces behind a length, but no tabs (RFC 9110, 5.6.3 has both): stricter, and nobody is deceived.
+/// It takes spaces behind a length and a chunk's size, but no tabs (RFC 9110, 5.6.3 has both): stricter, and nobody is deceived.
 bool is_about_tabs(std::string_view fault, std::string_view bytes) {
-  return fault == "HPE_INVALID_CONTENT_LENGTH" && bytes.find('\t') != std::string_view::npos;
+  return (fault == "HPE_INVALID_CONTENT_LENGTH" || fault == "HPE_INVALID_CHUNK_SIZE") &&
+         bytes.find('\t') != std::string_view::npos;
 }
 
 void compare_request(std::string_view bytes) {
