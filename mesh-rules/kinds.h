@@ -17,19 +17,20 @@ void read_object(Reader& reader, const Node& node, Pod& out);
 /// The object around a spec: everything but the spec is read elsewhere.
 template <class T>
 struct Whole {
-  T* out = nullptr;
+  T object;
 };
 template <class T>
 struct Table<Whole<T>> : Rows<Whole<T>> {
   using Base = Rows<Whole<T>>;
-  static void spec(Reader& r, const Node& n, Whole<T>& whole) { read_table(r, n, *whole.out); }
+  static void spec(Reader& r, const Node& n, Whole<T>& whole) { read_table(r, n, whole.object); }
   static constexpr Field<Whole<T>> rows[] = {Base::quiet("apiVersion"), Base::quiet("kind"), Base::quiet("metadata"),
                                              Base::quiet("status"), Base::custom("spec", spec, "")};
 };
 template <class T>
 void read_whole(Reader& reader, const Node& node, T& out) {
-  Whole<T> whole{&out};
+  Whole<T> whole{std::move(out)};
   read_table(reader, node, whole);
+  out = std::move(whole.object);
   if (node.find("spec") == nullptr) reader.error(node.line, "the field spec is missing");
 }
 

@@ -74,6 +74,12 @@ spec:
   exportTo:
   -
   - no way
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: c}
+spec: {hosts: [c], http: [{route: [{destination: {host: c}}]}]}
+spec: {hosts: [no way]}
 )");
   CHECK(to_text(parsed.problems) ==
         "dr.yaml:8: DestinationRule default/a: spec.subsets: the key is given already in line 6; remove one of them\n"
@@ -84,7 +90,11 @@ spec:
         "dr.yaml:24: DestinationRule default/b: spec.subsets[1].name: subset \"v1\" is defined already in line 23; rename one of "
         "them\n"
         "dr.yaml:27: DestinationRule default/b: spec.exportTo: \"no way\" is not a namespace; use a name, \".\", \"*\" or \"~\"\n"
-        "dr.yaml:27: DestinationRule default/b: spec.exportTo[0]: an empty list item; remove the dash or fill it in");
+        "dr.yaml:27: DestinationRule default/b: spec.exportTo[0]: an empty list item; remove the dash or fill it in\n"
+        "dr.yaml:33: VirtualService default/c: spec: the key is given already in line 32; remove one of them\n"
+        "dr.yaml:33: VirtualService default/c: spec: no routes; give http, tls or tcp\n"
+        "dr.yaml:33: VirtualService default/c: spec.hosts[0]: \"no way\" is not a host name; write reviews, "
+        "reviews.default.svc.cluster.local or *.example.com");
 }
 
 TEST_CASE("every problem of a bad file is told at once, with file, line, object, field, value and what would be right") {
