@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "capture/option_values.h"
 
 namespace weir::capture {
 
@@ -89,6 +90,10 @@ ParseOutcome parse_annotations(const Texts& annotations, const ProxyContainer& p
   flags["proxy-gid"] = std::to_string(proxy.gid == 0 ? well_known::kProxyGid : proxy.gid);
   for (std::string_view name : kProxyVariables)
     if (auto found = proxy.environment.find(std::string(name)); found != proxy.environment.end()) environment.insert(*found);
+
+  // From outside the Pod its resolv.conf cannot be read; Istio's CNI plugin captures all DNS too.
+  if (auto dns = environment.find("ISTIO_META_DNS_CAPTURE"); dns != environment.end() && parse_bool(dns->second) == true)
+    environment["CAPTURE_ALL_DNS"] = "true";
 
   ParseOutcome outcome = parse_options(flags, environment, {});
   for (Problem& problem : outcome.problems) {

@@ -69,12 +69,15 @@ TEST_CASE("the proxy's container gives uid, gid and settings; root and nothing c
   CHECK(policy_of({}, {.uid = 5, .gid = 6}).proxy_gids == std::vector<std::uint32_t>{6});
   CHECK(policy_of({}, {.uid = 0, .gid = 0}).proxy_uids == std::vector<std::uint32_t>{1337});
   CHECK(policy_of({}, {.environment = {{"INVALID_DROP", "true"}, {"PROXY_UID", "7"}}}).drop_invalid);
+  const ParseOutcome dns = parse_annotations({}, {.environment = {{"ISTIO_META_DNS_CAPTURE", "true"}}});
+  CHECK(!has_errors(dns.problems));
+  CHECK(dns.parsed.policy.dns == Selection::all);
 }
 
 TEST_CASE("wrong annotations, word by word") {
   const std::vector<std::pair<Texts, ProxyContainer>> cases = {
       {{{"sidecar.istio.io/interceptionMode", "TRANSPARENT"}}, {}},
-      {{{"sidecar.istio.io/interceptionMode", "TPROXY"}}, {}},
+      {{{"sidecar.istio.io/interceptionMode", "tproxy"}}, {}},
       {traffic({{"includeInboundPorts", "http,80,99999"}}), {}},
       {traffic({{"includeInboundPorts", "80"}, {"excludeInboundPorts", "90"}}), {}},
       {traffic({{"excludeInboundPorts", "*"}}), {}},
@@ -86,7 +89,7 @@ TEST_CASE("wrong annotations, word by word") {
       {{{"istio.io/reroute-virtual-interfaces", "a b"}}, {}},
       {{{"status.sidecar.istio.io/port", "http"}}, {}},
       {traffic({{"excludeOutboundPort", "80"}}), {}},
-      {{}, {.environment = {{"ISTIO_META_DNS_CAPTURE", "true"}, {"INVALID_DROP", "maybe"}}}},
+      {{}, {.environment = {{"ISTIO_META_DNS_CAPTURE", "on"}, {"INVALID_DROP", "maybe"}}}},
   };
   std::string text;
   for (const auto& [annotations, proxy] : cases) {

@@ -23,12 +23,14 @@ bool contains(const std::vector<std::uint32_t>& list, std::uint32_t id) {
 
 bool matches_headers(const Match& match, const Packet& packet) {
   if (match.protocol != Match::Protocol::any && (match.protocol == Match::Protocol::tcp) != packet.is_tcp) return false;
+  const bool has_ports = packet.is_tcp != (match.protocol == Match::Protocol::udp);
   if (match.syn != Match::Syn::any && (!packet.is_tcp || (match.syn == Match::Syn::first) != packet.is_first)) return false;
   if (!match.source.empty() && !contains(match.source, packet.source)) return false;
   if (!match.destination.empty() && !contains(match.destination, packet.destination)) return false;
   if (contains(match.not_destination, packet.destination)) return false;
-  if (!match.ports.empty() && !(packet.is_tcp && match.ports.contains(packet.port))) return false;
-  return match.not_ports.empty() || (packet.is_tcp && !match.not_ports.contains(packet.port));
+  if (!match.source_ports.empty() && !(has_ports && match.source_ports.contains(packet.source_port))) return false;
+  if (!match.ports.empty() && !(has_ports && match.ports.contains(packet.port))) return false;
+  return match.not_ports.empty() || (has_ports && !match.not_ports.contains(packet.port));
 }
 
 bool matches_place(const Match& match, const Packet& packet) {
@@ -38,7 +40,13 @@ bool matches_place(const Match& match, const Packet& packet) {
   if (!match.out_interface.empty() && !is_interface(match.out_interface, out)) return false;
   if (!match.not_in_interface.empty() && is_interface(match.not_in_interface, in)) return false;
   if (match.is_invalid && !packet.is_invalid) return false;
+  if (match.from_elsewhere && !packet.from_elsewhere) return false;
   return !match.to_this_sandbox || packet.to_this_sandbox;
+}
+
+bool matches_marks(const Match& match, const Packet& packet) {
+  if (match.connection_mark) return false;  // a connection that opens has none yet
+  return (!match.mark || *match.mark == packet.mark) && (!match.not_mark || *match.not_mark != packet.mark);
 }
 
 /// A packet that no socket of this sandbox sent has no owner: neither "is" nor "is not" holds (nft's meta skuid).
@@ -52,20 +60,44 @@ bool matches_owner(const Match& match, const Packet& packet) {
 }
 
 bool matches(const Match& match, const Packet& packet) {
-  return matches_headers(match, packet) && matches_place(match, packet) && matches_owner(match, packet);
+  return matches_headers(match, packet) && matches_place(match, packet) && matches_marks(match, packet) &&
+         matches_owner(match, packet);
 }
 
-/// The first step of the chain that decides about the packet.
-const Step* walk(const CapturePlan& plan, Chain chain, const Packet& packet) {
+/// Steps after which a packet goes on.
+bool goes_on(const Step& step, const Packet& packet) {
+  switch (step.verdict) {
+    case Verdict::zone:
+    case Verdict::open_gate:
+    case Verdict::mark:
+    case Verdict::mark_connection: return true;
+    case Verdict::hold: return !packet.gate_is_closed;
+    default: return false;
+  }
+}
+
+/// The first step of the chain that decides about the packet; marks it on the way.
+const Step* walk(const CapturePlan& plan, Chain chain, Packet& packet) {
   for (const Step& step : plan.steps) {
     if (step.chain != chain || !matches(step.match, packet)) continue;
-    if (step.verdict == Verdict::open_gate || (step.verdict == Verdict::hold && !packet.gate_is_closed)) continue;
-    return &step;
+    if (step.verdict == Verdict::mark) packet.mark = step.mark;
+    if (!goes_on(step, packet)) return &step;
   }
   return nullptr;
 }
 
 Judgement decided(Outcome outcome, const Step& step, Port port = 0) { return {outcome, port, &step, step.why}; }
+
+struct Captured {
+  Chain chain;
+  Outcome outcome;
+};
+Captured captured_by(Verdict verdict) {
+  if (verdict == Verdict::capture_inbound) return {Chain::to_inbound, Outcome::inbound};
+  if (verdict == Verdict::capture_transparent) return {Chain::to_transparent, Outcome::inbound};
+  if (verdict == Verdict::capture_dns) return {Chain::to_dns, Outcome::dns};
+  return {Chain::to_outbound, Outcome::outbound};
+}
 
 }  // namespace
 
@@ -77,31 +109,56 @@ std::string_view name(Outcome outcome) {
     case Outcome::reset: return "reset";
     case Outcome::held: return "held";
     case Outcome::dropped: return "dropped";
+    case Outcome::dns: return "to the proxy's DNS port";
   }
   return "?";
 }
 
+namespace {
+
+/// What to_* does with what `step` captured.
+Judgement captured(const CapturePlan& plan, const Step& step, Packet packet) {
+  const Captured where = captured_by(step.verdict);
+  const Step* target = walk(plan, where.chain, packet);
+  if (target == nullptr) return decided(Outcome::direct, step);
+  if (target->verdict == Verdict::hold) return decided(Outcome::held, *target);
+  return decided(where.outcome, step, target->redirect_port);
+}
+
+bool captures(const Step* step) { return step != nullptr && step->verdict != Verdict::pass; }
+
+bool opens_gate(const CapturePlan& plan, const Packet& packet) {
+  return !packet.from_outside && std::any_of(plan.steps.begin(), plan.steps.end(), [&](const Step& step) {
+    return step.verdict == Verdict::open_gate && matches(step.match, packet);
+  });
+}
+
+}  // namespace
+
 Judgement judge(const CapturePlan& plan, const Packet& packet) {
   Packet seen = packet;
-  const bool opens = std::any_of(plan.steps.begin(), plan.steps.end(), [&](const Step& step) {
-    return step.verdict == Verdict::open_gate && !packet.from_outside && matches(step.match, packet);
-  });
-  if (opens || !plan.start_gate) seen.gate_is_closed = false;
+  if (!plan.start_gate || opens_gate(plan, packet)) seen.gate_is_closed = false;
 
   if (const Step* step = walk(plan, packet.from_outside ? Chain::guard_inbound : Chain::guard_outbound, seen))
     return decided(Outcome::reset, *step);
-  if (packet.from_outside || packet.interface == "lo")
-    if (const Step* step = walk(plan, Chain::tracked_inbound, seen)) return decided(Outcome::dropped, *step);
+  if (!packet.from_outside) walk(plan, Chain::mark_outbound, seen);  // it decides nothing but marks
+  Packet arriving = seen;  // what stays in the sandbox comes in by lo, and there nobody owns it any more
+  arriving.from_outside = true;
+  const bool arrives = packet.from_outside || packet.interface == "lo";
+  if (arrives)
+    if (const Step* step = walk(plan, Chain::tracked_inbound, arriving); step != nullptr && step->verdict == Verdict::drop)
+      return decided(Outcome::dropped, *step);
   // nf_nat leaves alone what belongs to no connection.
   if (packet.is_invalid) return {.why = "connection tracking cannot place it, so it is not translated"};
+  const Step* transparent = arrives ? walk(plan, Chain::transparent_inbound, arriving) : nullptr;
+  if (packet.from_outside && captures(transparent)) return captured(plan, *transparent, arriving);
   const Step* step = walk(plan, packet.from_outside ? Chain::inbound : Chain::outbound, seen);
+  if (captures(step)) return captured(plan, *step, seen);
+  // What a process sent is translated before it arrives.
+  if (captures(transparent)) return captured(plan, *transparent, arriving);
+  if (packet.from_outside && transparent != nullptr) step = transparent;
   if (step == nullptr) return {.why = "no step matches"};
-  if (step->verdict == Verdict::pass) return decided(Outcome::direct, *step);
-  const bool is_inbound = step->verdict == Verdict::capture_inbound;
-  const Step* target = walk(plan, is_inbound ? Chain::to_inbound : Chain::to_outbound, seen);
-  if (target == nullptr) return decided(Outcome::direct, *step);
-  if (target->verdict == Verdict::hold) return decided(Outcome::held, *target);
-  return decided(is_inbound ? Outcome::inbound : Outcome::outbound, *step, target->redirect_port);
+  return decided(Outcome::direct, *step);
 }
 
 }  // namespace weir::capture

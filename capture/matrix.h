@@ -51,6 +51,17 @@ inline std::vector<Row> read(const std::string& file) {
   return rows;
 }
 
+/// A source that the sandbox does not have: "borrowed/REM", with a mark "borrowed/REM/1337". nullopt: another text.
+struct Borrowed {
+  std::string name;
+  std::uint32_t mark = 0;
+};
+inline std::optional<Borrowed> borrowed(const std::string& source) {
+  const auto parts = split(source, '/');
+  if (parts[0] != "borrowed") return std::nullopt;
+  return Borrowed{std::string(parts.at(1)), parts.size() > 2 ? static_cast<std::uint32_t>(*parse_uint(parts[2])) : 0};
+}
+
 /// "ISTIO_X=1 -b 8080 -i *" as weir-init would read it.
 inline ParseOutcome parse_config(const std::string& config) {
   std::map<std::string, std::string> flags, environment;
@@ -64,7 +75,9 @@ inline ParseOutcome parse_config(const std::string& config) {
       if (words[i].size() == 2 && words[i][1] == option.short_name) flags[std::string(option.long_name)] = words.at(i + 1);
     ++i;
   }
-  return parse_options(flags, environment, {});
+  Accounts accounts;  // whose resolv.conf names REM
+  accounts.dns_servers = [] { return std::vector{address("REM", Family::v4), address("REM", Family::v6)}; };
+  return parse_options(flags, environment, accounts);
 }
 
 /// The packet that opens the row's connection, as netfilter would see it.
@@ -85,6 +98,11 @@ inline Packet packet(const Row& row) {
   if (packet.destination.is_loopback()) source = "LO";
   if (packet.destination == address("MAGIC", row.family)) source = "MAGIC";  // an address of lo is its own best source in IPv6
   if (row.source != "-") source = row.source;
+  if (auto taken = borrowed(row.source)) {
+    source = taken->name;
+    packet.mark = taken->mark;
+    packet.from_elsewhere = true;
+  }
   packet.source = address(source, row.family);
   return packet;
 }
@@ -95,6 +113,7 @@ inline Outcome outcome(const Row& row) {
   if (row.expected == "TIMEOUT") return Outcome::dropped;
   if (row.expected.starts_with("IN15")) return Outcome::inbound;
   if (row.expected.starts_with("OUT15")) return Outcome::outbound;
+  if (row.expected.starts_with("DNS15")) return Outcome::dns;
   return Outcome::direct;
 }
 

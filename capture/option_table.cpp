@@ -16,9 +16,9 @@ void read_mode(Parsed& draft, std::string_view value, const Accounts&, Wrong& wr
   else if (value == "NONE")
     draft.policy.mode = Mode::none;
   else if (value == "TPROXY")
-    wrong.push_back("not supported yet: TPROXY; use REDIRECT");
+    draft.policy.mode = Mode::tproxy;
   else
-    wrong.push_back(fmt::format("\"{}\" is not an interception mode; write REDIRECT or NONE", printable(value)));
+    wrong.push_back(fmt::format("\"{}\" is not an interception mode; write REDIRECT, TPROXY or NONE", printable(value)));
 }
 
 void read_probe_timeout(Parsed& draft, std::string_view value, const Accounts&, Wrong& wrong) {
@@ -136,7 +136,8 @@ const std::vector<Option>& table() {
        {"ISTIO_INBOUND_INTERCEPTION_MODE"},
        "MODE",
        "",
-       "REDIRECT (also if empty), or NONE: capture nothing; TPROXY is not supported yet",
+       "how inbound connections reach the proxy: REDIRECT (also if empty); TPROXY, by a transparent socket, so that it sees the "
+       "client's address; NONE: capture nothing, in or out",
        read_mode},
       {'b',
        "istio-inbound-ports",
@@ -194,8 +195,20 @@ const std::vector<Option>& table() {
        "",
        "interfaces of virtual machines: what comes in by them counts as outbound",
        [](P& d, V v, A&, Wrong& w) { read_names(v, d.policy.kube_virt_interfaces, w); }},
-      {'t', "istio-inbound-tproxy-mark", {"ISTIO_INBOUND_TPROXY_MARK"}, "MARK", "1337", "packet mark for TPROXY"},
-      {'r', "istio-inbound-tproxy-route-table", {"ISTIO_INBOUND_TPROXY_ROUTE_TABLE"}, "TABLE", "133", "routing table for TPROXY"},
+      {'t',
+       "istio-inbound-tproxy-mark",
+       {"ISTIO_INBOUND_TPROXY_MARK"},
+       "MARK",
+       "1337",
+       "TPROXY: mark of the proxy's calls to its workload with the client's address; a number, also 0x539",
+       [](P& d, V v, A&, Wrong& w) { take(parse_number32(v), d.policy.tproxy_mark, w); }},
+      {'r',
+       "istio-inbound-tproxy-route-table",
+       {"ISTIO_INBOUND_TPROXY_ROUTE_TABLE"},
+       "TABLE",
+       "133",
+       "TPROXY: number of the routing table that brings the answers to such calls back",
+       [](P& d, V v, A&, Wrong& w) { take(parse_number32(v), d.policy.tproxy_route_table, w); }},
       {'n',
        "dry-run",
        {"DRY_RUN"},
@@ -233,8 +246,21 @@ const std::vector<Option>& table() {
        "afterwards dial 127.0.0.6 and ::6 and see whether that comes to the inbound port; run it as the proxy's uid, before the "
        "proxy",
        [](P& d, V v, A&, Wrong& w) { read_bool(v, d.requests.run_validation, w); }},
-      {0, "redirect-dns", {"REDIRECT_DNS", "ISTIO_META_DNS_CAPTURE"}, "", "false", "capture DNS"},
-      {0, "capture-all-dns", {"CAPTURE_ALL_DNS"}, "", "false", "capture DNS to any server"},
+      {0,
+       "redirect-dns",
+       {"REDIRECT_DNS", "ISTIO_META_DNS_CAPTURE"},
+       "",
+       "false",
+       "send the workload's DNS queries, TCP and UDP, to port 15053 (weir-proxy does not serve it yet); those to resolv.conf's "
+       "servers",
+       [](P& d, V v, A&, Wrong& w) { read_bool(v, d.requests.redirect_dns, w); }},
+      {0,
+       "capture-all-dns",
+       {"CAPTURE_ALL_DNS"},
+       "",
+       "false",
+       "with --redirect-dns: those to any server",
+       [](P& d, V v, A&, Wrong& w) { read_bool(v, d.requests.capture_all_dns, w); }},
       {0,
        "drop-invalid",
        {"DROP_INVALID", "INVALID_DROP"},

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "capture/option_values.h"
 
+#include <charconv>
+
 #include <fmt/format.h>
 
 #include "base/text.h"
@@ -12,6 +14,16 @@ Result<Port> parse_port(std::string_view text) {
   if (!value || *value == 0)
     return fail(ErrorCode::usage, "\"{}\" is not a port; write a number from 1 to 65535", printable(text));
   return static_cast<Port>(*value);
+}
+
+Result<std::uint32_t> parse_number32(std::string_view text) {
+  const bool is_hex = text.starts_with("0x") || text.starts_with("0X");
+  const std::string_view digits = is_hex ? text.substr(2) : text;
+  std::uint32_t value = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value, is_hex ? 16 : 10);
+  if (digits.empty() || error != std::errc{} || end != digits.data() + digits.size())
+    return fail(ErrorCode::usage, "\"{}\" is not a number of 32 bits; write one like 1337 or 0x539", printable(text));
+  return value;
 }
 
 std::optional<bool> parse_bool(std::string_view text) {

@@ -27,6 +27,8 @@ void take(Result<T> value, T& into, Wrong& wrong) {
 }
 
 Result<Port> parse_port(std::string_view text);
+/// 32 bits, decimal or with 0x.
+Result<std::uint32_t> parse_number32(std::string_view text);
 /// As Go's strconv.ParseBool, which istio-iptables uses.
 std::optional<bool> parse_bool(std::string_view text);
 /// Items of a comma list, empty ones dropped, as Istio's lists are.

@@ -46,6 +46,23 @@ void default_owners(Parsed& draft, bool uid_given, bool gid_given, const std::ma
   if (!gid_given || draft.policy.proxy_gids.empty()) draft.policy.proxy_gids = draft.policy.proxy_uids;
 }
 
+/// Which DNS is captured, once both flags are known.
+void settle_dns(Parsed& draft, const Accounts& accounts, std::vector<Problem>& problems) {
+  auto warn = [&](std::string object, std::string message, std::string hint) {
+    problems.push_back({Severity::warning, {}, std::move(object), "", std::move(message), std::move(hint)});
+  };
+  CapturePolicy& policy = draft.policy;
+  if (draft.requests.capture_all_dns && !draft.requests.redirect_dns)
+    warn("flag --capture-all-dns", "has no effect without --redirect-dns", "add it, or leave this out");
+  if (!draft.requests.redirect_dns) return;
+  policy.dns = draft.requests.capture_all_dns ? Selection::all : Selection::list;
+  if (policy.dns == Selection::all) return;
+  policy.dns_servers = accounts.dns_servers();
+  if (!policy.dns_servers.empty()) return;
+  policy.dns = Selection::none;
+  warn("flag --redirect-dns", "/etc/resolv.conf names no server, so DNS is not captured", "add --capture-all-dns");
+}
+
 }  // namespace
 
 ParseOutcome parse_options(const std::map<std::string, std::string>& flags, const std::map<std::string, std::string>& environment,
@@ -66,9 +83,24 @@ ParseOutcome parse_options(const std::map<std::string, std::string>& flags, cons
       outcome.problems.push_back({Severity::error, {}, value->object, "", std::move(message), ""});
   }
   default_owners(outcome.parsed, uid_given, gid_given, environment, accounts);
+  settle_dns(outcome.parsed, accounts, outcome.problems);
   if (!has_errors(outcome.problems))
     for (Problem& problem : validate(outcome.parsed.policy)) outcome.problems.push_back(std::move(problem));
   return outcome;
+}
+
+std::vector<IpAddr> parse_resolv_conf(std::string_view text) {
+  std::vector<IpAddr> servers;
+  for (std::string_view line : split(text, '\n')) {
+    line = trim(line);
+    constexpr std::string_view kWord = "nameserver";
+    if (!line.starts_with(kWord)) continue;
+    line.remove_prefix(kWord.size());
+    if (line.empty() || (line.front() != ' ' && line.front() != '\t')) continue;
+    line = trim(line);
+    if (auto server = IpAddr::parse(line.substr(0, line.find_first_of("% \t")))) servers.push_back(*server);
+  }
+  return servers;
 }
 
 }  // namespace weir::capture

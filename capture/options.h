@@ -21,7 +21,8 @@ struct Requests {
   bool cleanup_only = false;
   bool force_apply = false;
   bool skip_rule_apply = false;  ///< leave the rules as they are (and validate them, if that is asked)
-  bool run_validation = false;   ///< afterwards, or alone
+  bool redirect_dns = false, capture_all_dns = false;
+  bool run_validation = false;  ///< afterwards, or alone
   Port probe_port = well_known::kProbePort;
   Nanoseconds probe_timeout = std::chrono::seconds(5);
   std::string dry_run_file;  ///< dry_run writes the rules there too; "": nowhere
@@ -29,10 +30,11 @@ struct Requests {
   std::string backend;
 };
 
-/// Names of users and groups to numbers; injected, so that parsing stays pure.
+/// What only the machine knows, names of users and groups and its DNS servers; injected, so that parsing stays pure.
 struct Accounts {
   std::function<std::optional<std::uint32_t>(std::string_view)> uid_of = [](std::string_view) { return std::nullopt; };
   std::function<std::optional<std::uint32_t>(std::string_view)> gid_of = [](std::string_view) { return std::nullopt; };
+  std::function<std::vector<IpAddr>()> dns_servers = [] { return std::vector<IpAddr>{}; };  ///< those of /etc/resolv.conf
 };
 
 struct Parsed {
@@ -65,5 +67,8 @@ struct ParseOutcome {
 /// (has_errors) only the problems count; they are all reported at once, warnings among them. The policy has been validated.
 ParseOutcome parse_options(const std::map<std::string, std::string>& flags, const std::map<std::string, std::string>& environment,
                            const Accounts& accounts);
+
+/// The `nameserver` lines of a resolv.conf (resolv.conf(5)); a zone after % is left out, lines that cannot be read too.
+std::vector<IpAddr> parse_resolv_conf(std::string_view text);
 
 }  // namespace weir::capture

@@ -33,8 +33,21 @@ TEST_CASE("a bad environment variable fails loudly, where istio-iptables keeps t
 
 TEST_CASE("an alias of a variable counts, the first that is set wins") {
   CHECK(problems_of({}, {{"ISTIO_META_DNS_CAPTURE", "true"}}) ==
-        "environment variable ISTIO_META_DNS_CAPTURE: not supported yet: capture DNS (value \"true\"); leave it out");
+        "warning: flag --redirect-dns: /etc/resolv.conf names no server, so DNS is not captured; add --capture-all-dns");
   CHECK(problems_of({}, {{"REDIRECT_DNS", "false"}, {"ISTIO_META_DNS_CAPTURE", "true"}}).empty());
+}
+
+TEST_CASE("DNS capture takes resolv.conf's servers or all") {
+  Accounts accounts;
+  accounts.dns_servers = [] {
+    return parse_resolv_conf(
+        "# nameserver 9.9.9.9\nsearch x\nnameserver 10.0.0.10\n nameserver\tfe80::1%eth0\nnameserver x\nnameserver6 ::1\n");
+  };
+  CHECK(parse_options({{"redirect-dns", "true"}}, {}, accounts).parsed.policy.dns_servers ==
+        std::vector{*IpAddr::parse("10.0.0.10"), *IpAddr::parse("fe80::1")});
+  const auto all = parse_options({{"redirect-dns", "true"}}, {{"CAPTURE_ALL_DNS", "1"}}, accounts).parsed.policy;
+  CHECK(all.dns == Selection::all);
+  CHECK(problems_of({{"capture-all-dns", "true"}}).find("no effect without --redirect-dns") != std::string::npos);
 }
 
 TEST_CASE("the proxy is the user of ENVOY_USER, else 1337, and its gid is its uid") {
@@ -57,14 +70,25 @@ TEST_CASE("lists take ranges, blanks and empty items, as Istio's do") {
 }
 
 TEST_CASE("what is not supported is refused unless it has its default") {
-  CHECK(problems_of({{"cni-mode", "false"}, {"istio-inbound-tproxy-mark", "1337"}}).empty());
+  CHECK(problems_of({{"cni-mode", "false"}}).empty());
   CHECK(problems_of({{"cni-mode", "true"}}).find("not supported yet") != std::string::npos);
-  CHECK(problems_of({{"istio-inbound-interception-mode", "TPROXY"}}).find("not supported yet: TPROXY") != std::string::npos);
   for (const Option& option : options()) {
     if (option.is_supported() || option.long_name.empty()) continue;
     CAPTURE(option.long_name);
     CHECK(!problems_of({{std::string(option.long_name), option.is_switch() ? "true" : "other"}}).empty());
   }
+}
+
+TEST_CASE("TPROXY's mark and table are numbers that the system does not use itself") {
+  const auto policy = parse_options({{"istio-inbound-interception-mode", "TPROXY"}, {"istio-inbound-tproxy-mark", "0x10"}},
+                                    {{"ISTIO_INBOUND_TPROXY_ROUTE_TABLE", "77"}}, {})
+                          .parsed.policy;
+  CHECK(policy.mode == Mode::tproxy);
+  CHECK(policy.tproxy_mark == 16);
+  CHECK(policy.tproxy_route_table == 77);
+  for (const char* wrong : {"0", "1338", "x", "0x", "4294967296", "-1", "1 "})
+    CHECK(!problems_of({{"istio-inbound-tproxy-mark", wrong}}).empty());
+  for (const char* wrong : {"0", "254", "main"}) CHECK(!problems_of({{"istio-inbound-tproxy-route-table", wrong}}).empty());
 }
 
 TEST_CASE("all problems are told at once, one for each bad item") {

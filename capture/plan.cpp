@@ -24,17 +24,28 @@ void plan_targets(Planner& planner) {
 }  // namespace
 
 CapturePlan plan(const CapturePolicy& policy) {
-  if (policy.mode == Mode::none) return {.steps = {}, .start_gate = std::nullopt, .needs_inbound_source6 = false};
+  if (policy.mode == Mode::none) return {.steps = {}, .start_gate = {}, .needs_inbound_source6 = false, .reply_route = {}};
   Planner planner(policy);
   planner.start_gate();
   plan_guards(planner);
+  plan_dns(planner);
+  plan_transparent(planner);
   plan_targets(planner);
   plan_inbound(planner);
   plan_outbound(planner);
   return std::move(planner).take();
 }
 
-bool is_always_there(Chain chain) { return chain != Chain::tracked_inbound; }
+bool is_always_there(Chain chain) {
+  switch (chain) {
+    case Chain::tracked_inbound:
+    case Chain::to_dns:
+    case Chain::mark_outbound:
+    case Chain::transparent_inbound:
+    case Chain::to_transparent: return false;
+    default: return true;
+  }
+}
 
 std::vector<Chain> chains_of(const CapturePlan& plan) {
   std::vector<Chain> chains;

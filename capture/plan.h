@@ -14,32 +14,61 @@
 
 namespace weir::capture {
 
-/// Where a step stands. A packet from outside meets guard_inbound, tracked_inbound, then inbound; one from a process of the
-/// sandbox meets guard_outbound, then outbound, and if it stays in the sandbox tracked_inbound too. `capture_*` verdicts lead to
-/// the to_* chains. Guards see every packet as its sender addressed it; tracked_inbound every packet, and what connection
-/// tracking thinks of it; inbound and outbound decide once, on a connection's first packet.
-enum class Chain : std::uint8_t { guard_inbound, guard_outbound, tracked_inbound, inbound, outbound, to_inbound, to_outbound };
-inline constexpr Chain kChains[] = {Chain::guard_inbound, Chain::guard_outbound, Chain::tracked_inbound, Chain::to_inbound,
-                                    Chain::to_outbound,   Chain::inbound,        Chain::outbound};
+/// Where a step stands. A packet from outside meets guard_inbound, tracked_inbound, transparent_inbound, then inbound; one from a
+/// process of the sandbox meets guard_outbound, mark_outbound, then outbound, and if it stays in the sandbox tracked_inbound and
+/// transparent_inbound too, as it then is. `capture_*` verdicts lead to the to_* chains.
+///  - guard_*: every packet as its sender addressed it, before connection tracking (nft: priority raw).
+///  - tracked_inbound: every packet, and what connection tracking thinks of it (mangle PREROUTING).
+///  - mark_outbound, transparent_inbound, to_transparent: mode tproxy only. mark_outbound (mangle OUTPUT, which routes again if
+///  the
+///    mark changed) marks by whom and for what a packet is; transparent_inbound (mangle PREROUTING, after tracked_inbound)
+///    decides which first packets the proxy's transparent socket takes; to_transparent gives them to it. What they pass goes on
+///    to NAT.
+///  - inbound, outbound: decide once, on a connection's first packet (nat PREROUTING, nat OUTPUT).
+enum class Chain : std::uint8_t {
+  guard_inbound,
+  guard_outbound,
+  tracked_inbound,
+  inbound,
+  outbound,
+  to_inbound,
+  to_outbound,
+  to_dns,
+  mark_outbound,
+  transparent_inbound,
+  to_transparent
+};
+inline constexpr Chain kChains[] = {Chain::guard_inbound, Chain::guard_outbound, Chain::tracked_inbound,
+                                    Chain::mark_outbound, Chain::to_transparent, Chain::transparent_inbound,
+                                    Chain::to_inbound,    Chain::to_outbound,    Chain::to_dns,
+                                    Chain::inbound,       Chain::outbound};
 std::string_view name(Chain chain);
 /// Chains that stand in every plan; the others are there only if they have steps, since each costs every packet a little.
 bool is_always_there(Chain chain);
 
 enum class Verdict : std::uint8_t {
-  pass,              ///< leave alone: direct
-  capture_inbound,   ///< go on in to_inbound
-  capture_outbound,  ///< go on in to_outbound
-  redirect,          ///< to redirect_port of this sandbox
-  reset,             ///< refuse with a TCP reset
-  hold,              ///< drop while the gate is closed (the kernel sends SYNs again), else go on
-  open_gate,         ///< open the start gate for good, go on
-  drop,              ///< away with it, silently
+  pass,                 ///< leave alone: direct
+  capture_inbound,      ///< go on in to_inbound
+  capture_outbound,     ///< go on in to_outbound
+  redirect,             ///< to redirect_port of this sandbox
+  reset,                ///< refuse with a TCP reset
+  hold,                 ///< drop while the gate is closed (the kernel sends SYNs again), else go on
+  open_gate,            ///< open the start gate for good, go on
+  drop,                 ///< away with it, silently
+  capture_dns,          ///< go on in to_dns
+  zone,                 ///< connection tracking keeps it in a zone of its own; no other guard looks at it
+  mark,                 ///< set the packet's mark to Step::mark, go on (iptables: MARK --set-mark)
+  mark_connection,      ///< set the connection's mark to Step::mark, go on (iptables: CONNMARK --set-mark)
+  capture_transparent,  ///< go on in to_transparent
+  transparent,          ///< to the transparent socket on redirect_port, address unchanged, mark unchanged; go on if there is none
+                ///< (iptables: TPROXY --on-port, with a mark of 0/0. That drops where no socket listens, so what follows must
+                ///< stand before it)
 };
 std::string_view name(Verdict verdict);
 
 /// All that is set must hold; an empty list or set asks nothing. Not both a list and its negation.
 struct Match {
-  enum class Protocol : std::uint8_t { any, tcp, not_tcp };
+  enum class Protocol : std::uint8_t { any, tcp, not_tcp, udp };
   enum class Syn : std::uint8_t { any, first, later };  ///< first: SYN without ACK; later: every other TCP packet
   Protocol protocol = Protocol::any;
   Syn syn = Syn::any;
@@ -48,9 +77,12 @@ struct Match {
   std::vector<Cidr> source;
   std::vector<Cidr> destination, not_destination;  ///< lists hold both families; a family without an entry in `destination` never
                                                    ///< matches, one without an entry in `not_destination` always
-  PortSet ports, not_ports;                        ///< TCP destination ports
+  PortSet ports, not_ports;                        ///< TCP destination ports; with Protocol::udp UDP ones
+  PortSet source_ports;                            ///< of the same protocol
   std::vector<std::uint32_t> uids, not_uids, gids, not_gids;  ///< of the sending socket's creator
   bool to_this_sandbox = false;                               ///< the destination is an address of this sandbox
+  bool from_elsewhere = false;  ///< the source is no address of this sandbox (who sends here has borrowed it: IP_TRANSPARENT)
+  std::optional<std::uint32_t> mark, not_mark, connection_mark;  ///< of the packet, of its connection; all 32 bits
   bool is_invalid = false;  ///< connection tracking cannot place it (a segment of no connection it knows, wrong flags, …)
   friend bool operator==(const Match&, const Match&) = default;
 };
@@ -62,17 +94,27 @@ struct Step {
   Match match;
   Verdict verdict = Verdict::pass;
   Port redirect_port = 0;  ///< for Verdict::redirect
+  std::uint16_t zone = 0;  ///< for Verdict::zone
+  std::uint32_t mark = 0;  ///< for Verdict::mark and mark_connection
   std::string why;         ///< names the flag or default that wants it; at most 120 bytes, printable ASCII without quotes
   friend bool operator==(const Step&, const Step&) = default;
 };
 /// "pass", "redirect to 15001", "reset", …
 std::string verdict_text(const Step& step);
 
+/// What has `mark` is delivered in the sandbox whatever its destination: `ip rule add fwmark MARK lookup TABLE` and `ip route add
+/// local default dev lo table TABLE`, in both families.
+struct ReplyRoute {
+  std::uint32_t mark = 0, table = 0;
+  friend bool operator==(const ReplyRoute&, const ReplyRoute&) = default;
+};
+
 struct CapturePlan {
   std::vector<Step> steps;  ///< in order within each chain; chains in the order of kChains
   std::optional<Nanoseconds> start_gate;
   /// ::6/128 must be an address of lo, since the proxy speaks to its workload from it (127.0.0.6 is one by itself).
   bool needs_inbound_source6 = true;
+  std::optional<ReplyRoute> reply_route;  ///< mode tproxy
   friend bool operator==(const CapturePlan&, const CapturePlan&) = default;
 };
 
@@ -89,11 +131,14 @@ struct Packet {
   bool is_tcp = true;
   bool is_first = true;  ///< a SYN without ACK
   IpAddr source, destination;
+  Port source_port = 0;  ///< 0: one that no rule names
   Port port = 0;
   std::uint32_t uid = 0, gid = 0;  ///< meaningful if not from_outside
   bool to_this_sandbox = false;    ///< the destination is one of the sandbox's addresses
   bool gate_is_closed = false;     ///< the start gate still holds
   bool is_invalid = false;         ///< connection tracking cannot place it
+  bool from_elsewhere = false;     ///< the source is none of the sandbox's addresses, though a process here sends it
+  std::uint32_t mark = 0;          ///< SO_MARK of the socket
 };
 
 enum class Outcome : std::uint8_t {
@@ -102,7 +147,8 @@ enum class Outcome : std::uint8_t {
   outbound,
   reset,
   held,
-  dropped
+  dropped,
+  dns
 };  ///< inbound/outbound: to that port of the proxy
 std::string_view name(Outcome outcome);
 

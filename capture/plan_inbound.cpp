@@ -35,15 +35,25 @@ void plan_inbound(Planner& planner) {
     planner.add(chain, {}, Verdict::pass, "--istio-inbound-ports is empty: nothing inbound is captured");
     return;
   }
+  // What is forwarded (to a virtual machine) is no socket's here, so a transparent one cannot take it: it is redirected.
+  if (planner.is_transparent())
+    planner.add(chain, {.to_this_sandbox = true}, Verdict::pass, "mode TPROXY: was decided before address translation");
+  add_inbound_ports(planner, chain, Verdict::capture_inbound, false);
+}
+
+void add_inbound_ports(Planner& planner, Chain chain, Verdict capture, bool only_to_this_sandbox) {
+  const CapturePolicy& policy = planner.policy();
   planner.add(chain, {.protocol = Match::Protocol::tcp, .ports = only(policy.tunnel_port)}, Verdict::pass,
               fmt::format("--inbound-tunnel-port {} is never captured", policy.tunnel_port));
   if (policy.inbound_ports.kind == Selection::list) {
-    planner.add_ports(chain, policy.inbound_ports.list, Verdict::capture_inbound, "--istio-inbound-ports");
+    const PortSet& ports = policy.inbound_ports.list;
+    planner.add(chain, {.protocol = Match::Protocol::tcp, .ports = ports, .to_this_sandbox = only_to_this_sandbox}, capture,
+                "--istio-inbound-ports " + shortened(ports.to_text()));
     planner.add(chain, {}, Verdict::pass, "--istio-inbound-ports does not name the port");
     return;
   }
   planner.add_ports(chain, policy.inbound_exclude_ports, Verdict::pass, "--istio-local-exclude-ports");
-  planner.add(chain, {}, Verdict::capture_inbound, "--istio-inbound-ports *");
+  planner.add(chain, {.to_this_sandbox = only_to_this_sandbox}, capture, "--istio-inbound-ports *");
 }
 
 }  // namespace weir::capture

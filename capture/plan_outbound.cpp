@@ -8,6 +8,11 @@ namespace weir::capture {
 
 namespace {
 
+void calls_itself(Planner& planner) {
+  planner.add(Chain::outbound, {.out_interface = "lo", .not_uids = planner.policy().proxy_uids}, Verdict::pass,
+              "default: the workload calls itself directly");
+}
+
 void owners(Planner& planner) {
   const CapturePolicy& policy = planner.policy();
   constexpr Chain chain = Chain::outbound;
@@ -17,12 +22,12 @@ void owners(Planner& planner) {
              .out_interface = "lo",
              .not_destination = {policy.loopback_cidr4, kLoopback6},
              .not_ports = only(policy.tunnel_port)};
+  if (planner.captures_dns()) self.not_ports.add(kDnsPort);  // the servers that the proxy asks may be the sandbox's own
   Match by_uid = self;
   by_uid.uids = policy.proxy_uids;
   planner.add(chain, by_uid, Verdict::capture_inbound, "--proxy-uid: the proxy calls its own sandbox, as any client would");
   if (!planner.includes_loopback()) {
-    planner.add(chain, {.out_interface = "lo", .not_uids = policy.proxy_uids}, Verdict::pass,
-                "default: the workload calls itself directly");
+    if (!planner.captures_dns()) calls_itself(planner);  // else after DNS, which is captured here too
   } else if (!policy.proxy_gids.empty()) {
     Match by_gid = self;
     by_gid.gids = policy.proxy_gids;
@@ -59,13 +64,26 @@ void destinations(Planner& planner) {
 void plan_outbound(Planner& planner) {
   const CapturePolicy& policy = planner.policy();
   constexpr Chain chain = Chain::outbound;
-  planner.add_only_new_tcp(chain);
+  if (planner.captures_dns())
+    planner.add_older_tcp(chain);
+  else
+    planner.add_only_new_tcp(chain);
+  if (planner.is_transparent())
+    planner.add(chain, {.protocol = Match::Protocol::tcp, .mark = policy.tproxy_mark}, Verdict::pass,
+                "--istio-inbound-tproxy-mark: what the proxy calls with the client's address");
   for (const std::string& interface : policy.exclude_interfaces)
     planner.add(chain, {.out_interface = interface}, Verdict::pass, "--istio-exclude-interfaces " + interface);
   planner.add_ports(chain, policy.outbound_exclude_ports, Verdict::pass, "--istio-local-outbound-ports-exclude");
+  if (planner.captures_dns() && policy.outbound_exclude_ports.contains(kDnsPort))
+    planner.add(chain, {.protocol = Match::Protocol::udp, .ports = only(kDnsPort)}, Verdict::pass,
+                "--istio-local-outbound-ports-exclude names 53, so DNS is not captured");
   planner.add(chain, {.out_interface = "lo", .source = {host(well_known::kInboundSource4), host(well_known::kInboundSource6)}},
               Verdict::pass, "default: the proxy speaks to its workload from 127.0.0.6 and ::6");
   owners(planner);
+  if (planner.captures_dns()) {
+    capture_dns(planner);
+    if (!planner.includes_loopback()) calls_itself(planner);
+  }
   planner.add(chain, {.destination = {policy.loopback_cidr4, kLoopback6}}, Verdict::pass,
               "default: localhost is private to the sandbox");
   if (!policy.outbound_exclude_cidrs.empty())

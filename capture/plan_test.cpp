@@ -28,8 +28,11 @@ Packet app_to_remote() {
 }
 
 TEST_CASE("judge says what the decision table says, row by row") {
-  const auto rows = matrix::read(WEIR_SOURCE_ROOT "/tests/data/capture_matrix.tsv");
-  REQUIRE(rows.size() > 150);
+  auto rows = matrix::read(WEIR_SOURCE_ROOT "/tests/data/capture_matrix.tsv");
+  const auto measured = matrix::read(WEIR_SOURCE_ROOT "/tests/data/capture_measured.tsv");
+  REQUIRE(measured.size() == 272);
+  rows.insert(rows.end(), measured.begin(), measured.end());
+  REQUIRE(rows.size() > 500);
   std::set<Outcome> seen;
   for (const auto& row : rows) {
     CAPTURE(row.name());
@@ -42,10 +45,11 @@ TEST_CASE("judge says what the decision table says, row by row") {
     CHECK(name(judgement.outcome) == name(matrix::outcome(row)));
     CHECK(judgement.port == (judgement.outcome == Outcome::inbound    ? parsed.parsed.policy.inbound_port
                              : judgement.outcome == Outcome::outbound ? parsed.parsed.policy.outbound_port
+                             : judgement.outcome == Outcome::dns      ? parsed.parsed.policy.dns_port
                                                                       : 0));
     seen.insert(judgement.outcome);
   }
-  CHECK(seen.size() == 5);
+  CHECK(seen.size() == 6);
 }
 
 TEST_CASE("every step says why in words that fit into a rule's comment") {
@@ -53,6 +57,9 @@ TEST_CASE("every step says why in words that fit into a rule's comment") {
   policy.start_gate = std::chrono::seconds(30);
   policy.exclude_interfaces = {"eth1"};
   policy.kube_virt_interfaces = {"vnet0"};
+  policy.mode = Mode::tproxy;
+  policy.dns = Selection::all;
+  policy.drop_invalid = true;
   for (Port port = 1; port < 2000; port += 2) policy.outbound_exclude_ports.add(port);
   for (const Step& step : plan(policy).steps) {
     CAPTURE(step.why);
@@ -92,6 +99,20 @@ TEST_CASE("what was decided is told with the flag that wants it") {
   CHECK(judgement.why == "--istio-service-cidr *");
   REQUIRE(judgement.step != nullptr);
   CHECK(judgement.step->chain == Chain::outbound);
+}
+
+TEST_CASE("TPROXY changes inbound capture only, and nothing where no inbound port is captured") {
+  CapturePolicy policy = everything();
+  const CapturePlan redirected = plan(policy);
+  policy.mode = Mode::tproxy;
+  const CapturePlan transparent = plan(policy);
+  CHECK(transparent.reply_route == ReplyRoute{.mark = 1337, .table = 133});
+  CHECK(!redirected.reply_route);
+  CHECK(judge(transparent, app_to_remote()).why == judge(redirected, app_to_remote()).why);
+  policy.inbound_ports.kind = Selection::none;
+  const CapturePlan nothing_inbound = plan(policy);
+  policy.mode = Mode::redirect;
+  CHECK(nothing_inbound == plan(policy));
 }
 
 TEST_CASE("mode none plans nothing") {

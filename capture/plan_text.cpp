@@ -34,6 +34,10 @@ std::string_view name(Chain chain) {
     case Chain::outbound: return "outbound";
     case Chain::to_inbound: return "to_inbound";
     case Chain::to_outbound: return "to_outbound";
+    case Chain::to_dns: return "to_dns";
+    case Chain::mark_outbound: return "mark_outbound";
+    case Chain::transparent_inbound: return "transparent_inbound";
+    case Chain::to_transparent: return "to_transparent";
   }
   return "?";
 }
@@ -48,6 +52,12 @@ std::string_view name(Verdict verdict) {
     case Verdict::hold: return "hold";
     case Verdict::open_gate: return "open the gate";
     case Verdict::drop: return "drop";
+    case Verdict::capture_dns: return "capture as DNS";
+    case Verdict::zone: return "zone";
+    case Verdict::mark: return "mark";
+    case Verdict::mark_connection: return "mark the connection";
+    case Verdict::capture_transparent: return "capture transparently";
+    case Verdict::transparent: return "to the transparent socket";
   }
   return "?";
 }
@@ -59,6 +69,7 @@ std::string to_text(const Match& match) {
   };
   if (match.protocol == Match::Protocol::not_tcp) add("not tcp");
   if (match.protocol == Match::Protocol::tcp) add("tcp");
+  if (match.protocol == Match::Protocol::udp) add("udp");
   if (match.syn == Match::Syn::first) add("first packet");
   if (match.syn == Match::Syn::later) add("later packets");
   if (!match.in_interface.empty()) add("in by " + match.in_interface);
@@ -67,7 +78,12 @@ std::string to_text(const Match& match) {
   add(signed_list("from", match.source, {}));
   add(signed_list("to", match.destination, match.not_destination));
   if (match.to_this_sandbox) add("to this sandbox");
+  if (match.from_elsewhere) add("from elsewhere's address");
+  if (match.mark) add(fmt::format("mark {}", *match.mark));
+  if (match.not_mark) add(fmt::format("mark not {}", *match.not_mark));
+  if (match.connection_mark) add(fmt::format("connection mark {}", *match.connection_mark));
   if (match.is_invalid) add("invalid");
+  if (!match.source_ports.empty()) add("from port " + match.source_ports.to_text());
   if (!match.ports.empty()) add("port " + match.ports.to_text());
   if (!match.not_ports.empty()) add("port not " + match.not_ports.to_text());
   add(signed_list("uid", match.uids, match.not_uids));
@@ -77,6 +93,10 @@ std::string to_text(const Match& match) {
 
 std::string verdict_text(const Step& step) {
   if (step.verdict == Verdict::redirect) return fmt::format("redirect to {}", step.redirect_port);
+  if (step.verdict == Verdict::transparent) return fmt::format("to the transparent socket on {}", step.redirect_port);
+  if (step.verdict == Verdict::mark || step.verdict == Verdict::mark_connection)
+    return fmt::format("{} {}", name(step.verdict), step.mark);
+  if (step.verdict == Verdict::zone) return fmt::format("zone {}", step.zone);
   return std::string(name(step.verdict));
 }
 
@@ -90,6 +110,8 @@ std::string to_text(const CapturePlan& plan) {
       if (step.chain == chain)
         text += fmt::format("  {:2}. {}: {}\n      why: {}\n", ++number, to_text(step.match), verdict_text(step), step.why);
   }
+  if (plan.reply_route)
+    text += fmt::format("routing:\n   1. mark {}: deliver here, by table {}\n", plan.reply_route->mark, plan.reply_route->table);
   return text;
 }
 

@@ -11,7 +11,7 @@ namespace weir::capture {
 const Cidr kLoopback6{IpAddr::loopback(Family::v6), 128};
 
 void Planner::add(Chain chain, Match match, Verdict verdict, std::string why, Port redirect_port) {
-  plan_.steps.push_back({chain, std::move(match), verdict, redirect_port, std::move(why)});
+  plan_.steps.push_back({chain, std::move(match), verdict, redirect_port, 0, 0, std::move(why)});
 }
 
 void Planner::add_ports(Chain chain, const PortSet& ports, Verdict verdict, const std::string& flag) {
@@ -27,8 +27,23 @@ void Planner::add_hold(Chain chain) {
 
 void Planner::add_only_new_tcp(Chain chain) {
   add(chain, {.protocol = Match::Protocol::not_tcp}, Verdict::pass, "default: only TCP is captured");
+  add_older_tcp(chain);
+}
+
+void Planner::add_older_tcp(Chain chain) {
   add(chain, {.protocol = Match::Protocol::tcp, .syn = Match::Syn::later}, Verdict::pass,
       "default: connections that are older than the rules stay as they are");
+}
+
+void Planner::add_zone(Chain chain, Match match, std::uint16_t zone, std::string why) {
+  match.protocol = Match::Protocol::udp;
+  add(chain, std::move(match), Verdict::zone, std::move(why));
+  plan_.steps.back().zone = zone;
+}
+
+void Planner::add_mark(Chain chain, Match match, Verdict verdict, std::uint32_t mark, std::string why) {
+  add(chain, std::move(match), verdict, std::move(why));
+  plan_.steps.back().mark = mark;
 }
 
 bool Planner::includes_loopback() const {

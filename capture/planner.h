@@ -28,10 +28,21 @@ class Planner {
   /// What both directions begin with. Without the second, connections that are older than the rules would be translated in
   /// mid-stream and so reset.
   void add_only_new_tcp(Chain chain);
+  /// The second alone.
+  void add_older_tcp(Chain chain);
+  /// UDP that matches belongs to this zone of connection tracking.
+  void add_zone(Chain chain, Match match, std::uint16_t zone, std::string why);
 
+  /// `verdict`: mark or mark_connection.
+  void add_mark(Chain chain, Match match, Verdict verdict, std::uint32_t mark, std::string why);
+
+  void reply_route(const ReplyRoute& route) { plan_.reply_route = route; }
   void start_gate() { plan_.start_gate = policy_.start_gate; }
   /// As istio-iptables: by the first address of a range, so 127.0.0.0/8 does and 0.0.0.0/0 does not.
   bool includes_loopback() const;
+  /// Inbound connections go to a transparent socket.
+  bool is_transparent() const { return policy_.mode == Mode::tproxy && policy_.inbound_ports.kind != Selection::none; }
+  bool captures_dns() const { return policy_.dns != Selection::none; }
 
  private:
   const CapturePolicy& policy_;
@@ -48,6 +59,16 @@ std::string shortened(std::string text);
 // The concerns.
 void plan_guards(Planner& planner);
 void plan_inbound(Planner& planner);
+/// Mode tproxy: whose inbound connections the proxy's transparent socket takes. Nothing in other modes.
+void plan_transparent(Planner& planner);
+/// Which inbound ports are captured, the same in both modes; what is left is passed.
+void add_inbound_ports(Planner& planner, Chain chain, Verdict capture, bool only_to_this_sandbox);
 void plan_outbound(Planner& planner);
+/// Where captured DNS goes, and the zones that keep the proxy's own queries apart; nothing if DNS is not captured.
+void plan_dns(Planner& planner);
+/// The step of `outbound` that captures queries; called where it stands in that chain's order.
+void capture_dns(Planner& planner);
+
+inline constexpr Port kDnsPort = 53;
 
 }  // namespace weir::capture

@@ -86,6 +86,18 @@ void check_owners(const CapturePolicy& policy, Checker& checker) {
                     fmt::format("name at most {}", kOwnerGroupLimit));
 }
 
+void check_tproxy(const CapturePolicy& policy, Checker& checker) {
+  if (policy.tproxy_mark == 0 || policy.tproxy_mark == well_known::kSelfMark)
+    checker.error("--istio-inbound-tproxy-mark",
+                  policy.tproxy_mark == 0 ? "0 is the mark of packets that have none"
+                                          : fmt::format("{} marks the proxy's calls to its own sandbox", policy.tproxy_mark),
+                  "choose another, for example the default 1337");
+  // linux/rtnetlink.h: RT_TABLE_UNSPEC, COMPAT, DEFAULT, MAIN, LOCAL.
+  if (const auto table = policy.tproxy_route_table; table == 0 || (table >= 252 && table <= 255))
+    checker.error("--istio-inbound-tproxy-route-table", fmt::format("{} is one of the system's own routing tables", table),
+                  "choose another, for example the default 133");
+}
+
 }  // namespace
 
 std::vector<Problem> validate(const CapturePolicy& policy) {
@@ -93,6 +105,10 @@ std::vector<Problem> validate(const CapturePolicy& policy) {
   check_ports(policy, checker);
   check_interfaces(policy, checker);
   check_owners(policy, checker);
+  check_tproxy(policy, checker);
+  if (policy.dns != Selection::none)
+    checker.warning("--redirect-dns", fmt::format("DNS goes to port {}, which weir-proxy does not serve yet", policy.dns_port),
+                    "use it with a proxy that does, such as Istio's agent");
   const Cidr& loopback = policy.loopback_cidr4;
   if (loopback.family() != Family::v4 || !loopback.address().is_loopback() || loopback.prefix() < 8)
     checker.error("ISTIO_OUTBOUND_IPV4_LOOPBACK_CIDR", fmt::format("{} is not within 127.0.0.0/8", loopback.to_text()),

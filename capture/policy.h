@@ -15,7 +15,9 @@
 
 namespace weir::capture {
 
-enum class Mode : std::uint8_t { redirect, none };  ///< none: sidecar.istio.io/interceptionMode NONE, capture nothing
+/// How inbound connections reach the proxy (outbound ones are always redirected). tproxy: by a transparent socket, so that it
+/// sees the client's address and the one that was dialled. none: sidecar.istio.io/interceptionMode NONE, capture nothing.
+enum class Mode : std::uint8_t { redirect, tproxy, none };
 enum class Selection : std::uint8_t { none, list, all };
 
 /// Which destinations outbound capture takes. `none`: no CIDR (included ports still capture).
@@ -58,6 +60,15 @@ struct CapturePolicy {
   std::vector<std::string> kube_virt_interfaces;    ///< traffic that comes in here counts as outbound
   Cidr loopback_cidr4{IpAddr::v4(0x7f000001), 32};  ///< what "localhost" is in IPv4; in IPv6 always ::1/128
   OwnerGroups owner_groups;
+  /// Which DNS queries (TCP and UDP, port 53) of the workload go to dns_port: none, those to dns_servers, or all.
+  Selection dns = Selection::none;
+  std::vector<IpAddr> dns_servers;  ///< used if `list`
+  Port dns_port = well_known::kDnsPort;
+  /// Mode tproxy: what has this mark is delivered in the sandbox, by this routing table: so the workload's answers to a client
+  /// whose address the proxy has taken come back to the proxy. The proxy sets it on such connections if it likes; others must not
+  /// have it.
+  std::uint32_t tproxy_mark = well_known::kTproxyMark;
+  std::uint32_t tproxy_route_table = well_known::kRouteTable;
   bool drop_invalid = false;  ///< drop what connection tracking cannot place, of every protocol
   /// Start gate: new captured connections wait (their SYNs are dropped) until the proxy's uid sends its first packet, at most so
   /// long. nullopt: no gate.

@@ -50,6 +50,10 @@ int run_here(const std::vector<std::string>& arguments) {
   world.environment = environment();
   world.accounts.uid_of = [](std::string_view name) { return kernel::uid_of(name); };
   world.accounts.gid_of = [](std::string_view name) { return kernel::gid_of(name); };
+  world.accounts.dns_servers = [] {
+    std::ifstream stream("/etc/resolv.conf");
+    return capture::parse_resolv_conf(std::string(std::istreambuf_iterator<char>(stream), {}));
+  };
   world.machine = this_machine();
   world.sandbox_addresses = sandbox_addresses;
   world.validate = validate_redirection;

@@ -25,9 +25,9 @@ namespace {
 constexpr std::uint32_t kRegister = NFT_REG_1;
 constexpr char kAnonymousSet[] = "__set%d";  // the kernel puts a number for %d
 
-// Offsets within headers: linux/ip.h, linux/ipv6.h, linux/tcp.h.
+// Offsets within headers: linux/ip.h, linux/ipv6.h, linux/tcp.h, linux/udp.h.
 constexpr std::uint32_t kSource4 = 12, kDestination4 = 16, kSource6 = 8, kDestination6 = 24;
-constexpr std::uint32_t kTcpDestinationPort = 2, kTcpFlags = 13;
+constexpr std::uint32_t kSourcePort = 0, kDestinationPort = 2, kTcpFlags = 13;
 constexpr std::uint8_t kTcpSyn = 0x02, kTcpSynAck = 0x12;
 
 /// nft(8)'s numbers of data types (include/datatype.h): they travel with a set so that listings show its keys as people write
@@ -36,7 +36,12 @@ std::uint32_t data_type(Field field, std::size_t key_size) {
   switch (field) {
     case Field::saddr:
     case Field::daddr: return key_size == sizeof(in_addr) ? 7 : 8;
-    case Field::dport: return 13;
+    case Field::sport:
+    case Field::dport:
+    case Field::udp_sport:
+    case Field::udp_dport: return 13;
+    case Field::mark:
+    case Field::ct_mark: return 19;
     case Field::skuid: return 24;
     case Field::skgid: return 25;
     default: return 0;
@@ -45,7 +50,17 @@ std::uint32_t data_type(Field field, std::size_t key_size) {
 
 constexpr char kHostEndian = 1, kBigEndian = 2;  // nft(8)'s enum byteorder
 
-bool is_interval(Field field) { return field == Field::saddr || field == Field::daddr || field == Field::dport; }
+bool is_interval(Field field) {
+  switch (field) {
+    case Field::saddr:
+    case Field::daddr:
+    case Field::sport:
+    case Field::dport:
+    case Field::udp_sport:
+    case Field::udp_dport: return true;
+    default: return false;
+  }
+}
 
 std::string after(std::string key) {
   for (std::size_t i = key.size(); i-- > 0;) {
@@ -174,12 +189,18 @@ class Builder {
     }
     has_family_ = true;
   }
-  void need_tcp() {
-    if (!has_tcp_) {
+  void need_tcp() { need_protocol(IPPROTO_TCP); }
+  void need_protocol(char protocol) {
+    if (!has_protocol_) {
       load_meta(NFT_META_L4PROTO);
-      compare(false, std::string(1, char{IPPROTO_TCP}));
+      compare(false, std::string(1, protocol));
     }
-    has_tcp_ = true;
+    has_protocol_ = true;
+  }
+  void test_port(char protocol, std::uint32_t offset, const Term& term) {
+    need_protocol(protocol);
+    load_payload(NFT_PAYLOAD_TRANSPORT_HEADER, offset, sizeof(Port));
+    test(term);
   }
   void load_gate_key() {
     load_meta(NFT_META_MARK);
@@ -191,10 +212,12 @@ class Builder {
     switch (term.field) {
       case Field::l4proto:
         load_meta(NFT_META_L4PROTO);
-        has_tcp_ |= !term.is_negated;
+        has_protocol_ |= !term.is_negated;
         return test(term);
       case Field::iifname: load_meta(NFT_META_IIFNAME); return test(term);
       case Field::oifname: load_meta(NFT_META_OIFNAME); return test(term);
+      case Field::mark: load_meta(NFT_META_MARK); return test(term);
+      case Field::ct_mark: load_ct(NFT_CT_MARK); return test(term);
       case Field::skuid: load_meta(NFT_META_SKUID); return test(term);
       case Field::skgid: load_meta(NFT_META_SKGID); return test(term);
       case Field::saddr:
@@ -205,29 +228,30 @@ class Builder {
         need_family();
         load_payload(NFT_PAYLOAD_NETWORK_HEADER, v4 ? kDestination4 : kDestination6, v4 ? sizeof(in_addr) : sizeof(in6_addr));
         return test(term);
-      case Field::dport:
-        need_tcp();
-        load_payload(NFT_PAYLOAD_TRANSPORT_HEADER, kTcpDestinationPort, sizeof(Port));
-        return test(term);
+      case Field::sport: return test_port(IPPROTO_TCP, kSourcePort, term);
+      case Field::dport: return test_port(IPPROTO_TCP, kDestinationPort, term);
+      case Field::udp_sport: return test_port(IPPROTO_UDP, kSourcePort, term);
+      case Field::udp_dport: return test_port(IPPROTO_UDP, kDestinationPort, term);
       case Field::tcp_syn:
         need_tcp();
         load_payload(NFT_PAYLOAD_TRANSPORT_HEADER, kTcpFlags, 1);
         mask(std::string(1, static_cast<char>(kTcpSynAck)));
         return compare(term.is_negated, std::string(1, static_cast<char>(kTcpSyn)));
-      case Field::daddr_is_local: return add_is_local();
+      case Field::daddr_is_local: return add_is_local(NFTA_FIB_F_DADDR, term.is_negated);
+      case Field::saddr_is_local: return add_is_local(NFTA_FIB_F_SADDR, term.is_negated);
       case Field::ct_invalid: return add_is_invalid();
       case Field::holding: load_gate_key(); return look_up(std::string(kHoldingSet).c_str(), 0, false);
     }
   }
 
-  void add_is_local() {
-    add("fib", [](nftnl_expr* e) {
+  void add_is_local(std::uint32_t which, bool is_negated) {
+    add("fib", [which](nftnl_expr* e) {
       nftnl_expr_set_u32(e, NFTNL_EXPR_FIB_DREG, kRegister);
       nftnl_expr_set_u32(e, NFTNL_EXPR_FIB_RESULT, NFT_FIB_RESULT_ADDRTYPE);
-      nftnl_expr_set_u32(e, NFTNL_EXPR_FIB_FLAGS, NFTA_FIB_F_DADDR);
+      nftnl_expr_set_u32(e, NFTNL_EXPR_FIB_FLAGS, which);
     });
     const std::uint32_t local = RTN_LOCAL;
-    compare(false, std::string(reinterpret_cast<const char*>(&local), sizeof local));
+    compare(is_negated, std::string(reinterpret_cast<const char*>(&local), sizeof local));
   }
 
   /// As nft(8) writes `ct state invalid`.
@@ -252,6 +276,10 @@ class Builder {
       case Action::Kind::drop: return add_verdict(NF_DROP);
       case Action::Kind::jump: return add_verdict(static_cast<std::uint32_t>(NFT_JUMP), rule_.action.chain);
       case Action::Kind::redirect: return add_redirect();
+      case Action::Kind::zone: return add_zone();
+      case Action::Kind::transparent: return add_transparent();
+      case Action::Kind::mark: return add_mark();
+      case Action::Kind::mark_connection: return add_mark_connection();
       case Action::Kind::reset:
         return add("reject", [](nftnl_expr* e) {
           nftnl_expr_set_u32(e, NFTNL_EXPR_REJECT_TYPE, NFT_REJECT_TCP_RST);
@@ -267,12 +295,50 @@ class Builder {
     }
   }
 
-  void add_redirect() {
-    const std::uint16_t port = htons(rule_.action.port);
+  template <class T>
+  void load_value(T value) {
     add("immediate", [&](nftnl_expr* e) {
       nftnl_expr_set_u32(e, NFTNL_EXPR_IMM_DREG, kRegister);
-      nftnl_expr_set(e, NFTNL_EXPR_IMM_DATA, &port, sizeof port);
+      nftnl_expr_set(e, NFTNL_EXPR_IMM_DATA, &value, sizeof value);
     });
+  }
+
+  void add_transparent() {
+    load_value(htons(rule_.action.port));
+    add("tproxy", [](nftnl_expr* e) {
+      nftnl_expr_set_u32(e, NFTNL_EXPR_TPROXY_FAMILY, NFPROTO_UNSPEC);  // both
+      nftnl_expr_set_u32(e, NFTNL_EXPR_TPROXY_REG_PORT, kRegister);
+    });
+    add_verdict(NF_ACCEPT);  // tproxy itself goes on where it found a socket, and skips the rest of its rule where not
+  }
+
+  void add_mark() {
+    load_value(rule_.action.mark);
+    add("meta", [](nftnl_expr* e) {
+      nftnl_expr_set_u32(e, NFTNL_EXPR_META_KEY, NFT_META_MARK);
+      nftnl_expr_set_u32(e, NFTNL_EXPR_META_SREG, kRegister);
+    });
+  }
+
+  void add_mark_connection() {
+    load_value(rule_.action.mark);
+    add("ct", [](nftnl_expr* e) {
+      nftnl_expr_set_u32(e, NFTNL_EXPR_CT_KEY, NFT_CT_MARK);
+      nftnl_expr_set_u32(e, NFTNL_EXPR_CT_SREG, kRegister);
+    });
+  }
+
+  void add_zone() {
+    load_value(rule_.action.zone);
+    add("ct", [](nftnl_expr* e) {
+      nftnl_expr_set_u32(e, NFTNL_EXPR_CT_KEY, NFT_CT_ZONE);
+      nftnl_expr_set_u32(e, NFTNL_EXPR_CT_SREG, kRegister);
+    });
+    add_verdict(NF_ACCEPT);
+  }
+
+  void add_redirect() {
+    load_value(htons(rule_.action.port));
     add("redir", [](nftnl_expr* e) {
       nftnl_expr_set_u32(e, NFTNL_EXPR_REDIR_REG_PROTO_MIN, kRegister);
       nftnl_expr_set_u32(e, NFTNL_EXPR_REDIR_FLAGS, NF_NAT_RANGE_PROTO_SPECIFIED);
@@ -282,7 +348,7 @@ class Builder {
   const Rule& rule_;
   std::uint32_t& next_set_number_;
   RuleObjects objects_;
-  bool has_family_ = false, has_tcp_ = false;
+  bool has_family_ = false, has_protocol_ = false;
 };
 
 std::string hex(const void* data, std::size_t size) {
@@ -321,6 +387,10 @@ std::string canonical(nftnl_rule* rule, const ElementsOf& elements) {
         // Kernels differ in which attributes of these two they show beside those that we set.
         if (kind == "redir") {
           out.text += fmt::format("redir {}; ", nftnl_expr_get_u32(e, NFTNL_EXPR_REDIR_REG_PROTO_MIN));
+          return 0;
+        }
+        if (kind == "tproxy") {
+          out.text += fmt::format("tproxy {}; ", nftnl_expr_get_u32(e, NFTNL_EXPR_TPROXY_REG_PORT));
           return 0;
         }
         if (kind == "dynset") {

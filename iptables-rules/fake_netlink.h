@@ -36,7 +36,7 @@ class FakeNetlink : public kernel::Netlink {
     if (auto failed = call("act route")) return pass(*failed);
     nlmsghdr header;
     std::memcpy(&header, request.data(), sizeof header);
-    kernel_->addresses.clear();
+    if (header.nlmsg_type == RTM_NEWADDR || header.nlmsg_type == RTM_DELADDR) kernel_->addresses.clear();
     if (header.nlmsg_type == RTM_NEWADDR) kernel_->addresses.push_back(request);
     return {};
   }

@@ -5,6 +5,7 @@
 
 #include "iptables-rules/former.h"
 #include "iptables-rules/messages.h"
+#include "iptables-rules/reply_route.h"
 #include "iptables-rules/ruleset.h"
 #include "iptables-rules/snapshot.h"
 #include "iptables-rules/source_address.h"
@@ -55,9 +56,11 @@ class NftRedirector : public capture::Redirector {
     if (!mine) return pass(mine.error());
     auto before = look_at_source(*netlink_);
     if (!before) return pass(before.error());
-    Done done{.programmed = false, .had_source = before->is_there, .former = {}};
+    auto routes = own_routes(*netlink_);
+    if (!routes) return pass(routes.error());
+    Done done{.programmed = false, .had_source = before->is_there, .routes = std::move(*routes), .former = {}};
     if (plan.steps.empty()) {
-      auto removed = take_away(done.former);
+      auto removed = take_away(done.former, done.routes);
       if (!removed) return pass(removed.error());
       done.programmed = *removed;
       done_ = std::move(done);
@@ -65,17 +68,20 @@ class NftRedirector : public capture::Redirector {
     }
     auto source = ensure_source(*netlink_);
     if (!source) return pass(source.error());
-    auto changed = program(plan, *source, done);
+    std::string route_note;
+    auto changed = program_with_routes(plan, *source, done, route_note);
     if (!changed) {
-      if (!source->was_added) return pass(changed.error());
       ErrorList errors;
       errors.add(changed.error());
-      errors.add_if_failed(remove_source(*netlink_));
+      if (done.programmed) errors.add_if_failed(put_back(done.former));
+      if (has_routes(plan, done)) errors.add_if_failed(restore_routes(*netlink_, done.routes));
+      if (source->was_added) errors.add_if_failed(remove_source(*netlink_));
       return pass(errors.to_result().error());
     }
     done_ = std::move(done);
     Applied applied{.changed = *changed || source->was_added, .notes = {}};
-    if (!source->note.empty()) applied.notes.push_back(source->note);
+    for (const std::string& note : {source->note, route_note})
+      if (!note.empty()) applied.notes.push_back(note);
     return applied;
   }
 
@@ -85,6 +91,7 @@ class NftRedirector : public capture::Redirector {
     done_.reset();
     ErrorList errors;
     if (done.programmed) errors.add_if_failed(put_back(done.former));
+    errors.add_if_failed(restore_routes(*netlink_, done.routes));
     auto now = look_at_source(*netlink_);
     errors.add_if_failed(now);
     if (now && done.had_source && !now->is_there) errors.add_if_failed(ensure_source(*netlink_));
@@ -100,13 +107,18 @@ class NftRedirector : public capture::Redirector {
     if (!source) return pass(source.error());
     if (plan.needs_inbound_source6 && source->has_v6 && !source->is_there)
       drift.differences.push_back("::6/128 is not an address of lo: the proxy cannot reach its workload by IPv6");
+    auto routes = route_differences(*netlink_, plan.reply_route);
+    if (!routes) return pass(routes.error());
+    drift.differences.insert(drift.differences.end(), routes->begin(), routes->end());
     return drift;
   }
 
   Result<bool> remove() override {
     done_.reset();
     std::optional<Former> former;
-    return take_away(former);
+    auto routes = own_routes(*netlink_);
+    if (!routes) return pass(routes.error());
+    return take_away(former, *routes);
   }
 
   std::string render(const CapturePlan& plan) const override {
@@ -118,6 +130,7 @@ class NftRedirector : public capture::Redirector {
   struct Done {
     bool programmed = false;
     bool had_source = false;       // ::6 was there before
+    OwnRoutes routes;              // that were there before
     std::optional<Former> former;  // none: there was no table of ours
   };
 
@@ -136,8 +149,25 @@ class NftRedirector : public capture::Redirector {
     return snapshot;
   }
 
-  /// Our table and, if it is ours, the address; `former` is what stood. If the address cannot be taken, the table is put back.
-  Result<bool> take_away(std::optional<Former>& former) {
+  static bool has_routes(const CapturePlan& plan, const Done& done) { return plan.reply_route || !done.routes.empty(); }
+
+  /// Policy routing comes before the rules that need it, and what only the former rules needed goes after them.
+  Result<bool> program_with_routes(const CapturePlan& plan, const Ensured& source, Done& done, std::string& note) {
+    if (!has_routes(plan, done)) return program(plan, source, done);
+    auto ensured = ensure_routes(*netlink_, plan.reply_route);
+    if (!ensured) return pass(ensured.error());
+    note = *ensured;
+    auto changed = program(plan, source, done);
+    if (!changed) return changed;
+    if (auto dropped = drop_other_routes(*netlink_, plan.reply_route); !dropped) return pass(dropped.error());
+    auto now = own_routes(*netlink_);
+    if (!now) return pass(now.error());
+    return *changed || *now != done.routes;
+  }
+
+  /// Our table, our policy routing (`routes` is what of it there is) and, if it is ours, the address; `former` is what stood. If
+  /// one cannot be taken, the others are put back.
+  Result<bool> take_away(std::optional<Former>& former, const OwnRoutes& routes) {
     auto source = look_at_source(*netlink_);
     if (!source) return pass(source.error());
     bool is_source_ours = source->is_there && source->is_ours;
@@ -159,12 +189,20 @@ class NftRedirector : public capture::Redirector {
       if (!*refusal) break;
       if (!is_race((*refusal)->sys_errno, attempt)) return pass(refused(batch, **refusal, "removing the nftables rules"));
     }
-    if (!is_source_ours) return had;
-    auto removed = remove_source(*netlink_);
-    if (removed) return true;
+    Result<> removed;
+    if (!routes.empty()) {
+      had = true;
+      if (auto dropped = drop_other_routes(*netlink_, std::nullopt); !dropped) removed = pass(dropped.error());
+    }
+    if (removed && is_source_ours) {
+      had = true;
+      removed = remove_source(*netlink_);
+    }
+    if (removed) return had;
     ErrorList errors;
     errors.add(removed.error());
     if (former) errors.add_if_failed(put_back(former));
+    if (!routes.empty()) errors.add_if_failed(restore_routes(*netlink_, routes));
     return pass(errors.to_result().error());
   }
 

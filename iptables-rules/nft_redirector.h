@@ -10,7 +10,7 @@
 namespace weir::nft {
 
 /// IFA_PROTO of the ::6/128 that we add to lo (Linux 5.18): by it remove() knows that it was we who added it. On older kernels
-/// the table's comment says so.
+/// the table's comment says so. Mode TPROXY's rule and route bear the same number.
 inline constexpr unsigned char kAddressProtocol = 119;
 
 struct NftOptions {

@@ -127,13 +127,27 @@ class Compiler {
     if (!match_.out_interface.empty()) add(Field::oifname, false, {single(interface_key(match_.out_interface))});
     if (family) add_addresses(rule, *family);
     if (match_.syn != Match::Syn::any) add(Field::tcp_syn, match_.syn == Match::Syn::later, {});
-    add_if(Field::dport, match_.ports, match_.not_ports);
+    const bool is_udp = match_.protocol == Match::Protocol::udp;
+    add_if(is_udp ? Field::udp_sport : Field::sport, match_.source_ports, PortSet{});
+    add_if(is_udp ? Field::udp_dport : Field::dport, match_.ports, match_.not_ports);
     const bool looks_at_tcp = std::any_of(rule.terms.begin(), rule.terms.end(), [](const Term& term) {
-      return term.field == Field::tcp_syn || term.field == Field::dport;
+      switch (term.field) {
+        case Field::tcp_syn:
+        case Field::sport:
+        case Field::dport:
+        case Field::udp_sport:
+        case Field::udp_dport: return true;
+        default: return false;
+      }
     });
     if (match_.protocol != Match::Protocol::any && !looks_at_tcp)
-      add(Field::l4proto, match_.protocol == Match::Protocol::not_tcp, {single(std::string(1, char{IPPROTO_TCP}))});
+      add(Field::l4proto, match_.protocol == Match::Protocol::not_tcp,
+          {single(std::string(1, is_udp ? char{IPPROTO_UDP} : char{IPPROTO_TCP}))});
     if (match_.to_this_sandbox) add(Field::daddr_is_local, false, {});
+    if (match_.from_elsewhere) add(Field::saddr_is_local, true, {});
+    if (match_.mark) add(Field::mark, false, {single(id_key(*match_.mark))});
+    if (match_.not_mark) add(Field::mark, true, {single(id_key(*match_.not_mark))});
+    if (match_.connection_mark) add(Field::ct_mark, false, {single(id_key(*match_.connection_mark))});
     if (match_.is_invalid) add(Field::ct_invalid, false, {});
     add_if(Field::skuid, match_.uids, match_.not_uids);
     add_if(Field::skgid, match_.gids, match_.not_gids);
@@ -153,6 +167,12 @@ class Compiler {
       case Verdict::pass: return {.kind = Kind::accept};
       case Verdict::capture_inbound: return {.kind = Kind::jump, .chain = capture::name(Chain::to_inbound)};
       case Verdict::capture_outbound: return {.kind = Kind::jump, .chain = capture::name(Chain::to_outbound)};
+      case Verdict::capture_dns: return {.kind = Kind::jump, .chain = capture::name(Chain::to_dns)};
+      case Verdict::capture_transparent: return {.kind = Kind::jump, .chain = capture::name(Chain::to_transparent)};
+      case Verdict::transparent: return {.kind = Kind::transparent, .port = step_.redirect_port};
+      case Verdict::mark: return {.kind = Kind::mark, .mark = step_.mark};
+      case Verdict::mark_connection: return {.kind = Kind::mark_connection, .mark = step_.mark};
+      case Verdict::zone: return {.kind = Kind::zone, .zone = step_.zone};
       case Verdict::redirect: return {.kind = Kind::redirect, .port = step_.redirect_port};
       case Verdict::reset: return {.kind = Kind::reset};
       case Verdict::hold:
@@ -183,8 +203,13 @@ std::optional<Hook> hook_of(Chain chain) {
     case Chain::guard_inbound: return Hook{"filter", "prerouting", NF_INET_PRE_ROUTING, -300};
     case Chain::guard_outbound: return Hook{"filter", "output", NF_INET_LOCAL_OUT, -300};
     case Chain::tracked_inbound: return Hook{"filter", "prerouting", NF_INET_PRE_ROUTING, -150};
+    // After tracked_inbound, and a type "route" so that what was marked is routed anew.
+    case Chain::transparent_inbound: return Hook{"filter", "prerouting", NF_INET_PRE_ROUTING, -149};
+    case Chain::mark_outbound: return Hook{"route", "output", NF_INET_LOCAL_OUT, -150};
     case Chain::inbound: return Hook{"nat", "prerouting", NF_INET_PRE_ROUTING, -100};
     case Chain::outbound: return Hook{"nat", "output", NF_INET_LOCAL_OUT, -100};
+    case Chain::to_transparent:
+    case Chain::to_dns:
     case Chain::to_inbound:
     case Chain::to_outbound: return std::nullopt;
   }

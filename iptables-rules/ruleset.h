@@ -22,9 +22,15 @@ enum class Field : std::uint8_t {
   tcp_syn,
   dport,
   daddr_is_local,
+  saddr_is_local,
+  mark,
+  ct_mark,
   skuid,
   skgid,
   ct_invalid,
+  sport,
+  udp_sport,
+  udp_dport,
   holding
 };
 
@@ -41,10 +47,12 @@ struct Term {
 };
 
 struct Action {
-  enum class Kind : std::uint8_t { accept, jump, redirect, reset, drop, open_gate };
+  enum class Kind : std::uint8_t { accept, jump, redirect, reset, drop, open_gate, zone, transparent, mark, mark_connection };
   Kind kind = Kind::accept;
   std::string_view chain;  ///< of a jump
-  Port port = 0;           ///< of a redirect
+  Port port = 0;           ///< of a redirect, or of a transparent socket
+  std::uint16_t zone = 0;
+  std::uint32_t mark = 0;
 };
 
 struct Rule {

@@ -25,16 +25,21 @@ std::string key_text(Field field, const std::string& key) {
   switch (field) {
     case Field::saddr:
     case Field::daddr: return address_of(key).to_text();
-    case Field::dport: return std::to_string((static_cast<unsigned char>(key[0]) << 8) | static_cast<unsigned char>(key[1]));
+    case Field::sport:
+    case Field::dport:
+    case Field::udp_sport:
+    case Field::udp_dport: return std::to_string((static_cast<unsigned char>(key[0]) << 8) | static_cast<unsigned char>(key[1]));
+    case Field::mark:
+    case Field::ct_mark:
     case Field::skuid:
     case Field::skgid: {
       std::uint32_t id;
       std::memcpy(&id, key.data(), sizeof id);
-      return std::to_string(id);
+      return field == Field::mark || field == Field::ct_mark ? fmt::format("{:#x}", id) : std::to_string(id);
     }
     case Field::iifname:
     case Field::oifname: return key.size() == IFNAMSIZ ? fmt::format("\"{}\"", key.c_str()) : fmt::format("\"{}*\"", key);
-    case Field::l4proto: return "tcp";
+    case Field::l4proto: return key[0] == IPPROTO_UDP ? "udp" : "tcp";
     default: return "";
   }
 }
@@ -71,7 +76,12 @@ std::string_view selector(Field field, std::optional<Family> family) {
     case Field::oifname: return "oifname";
     case Field::saddr: return v4 ? "ip saddr" : "ip6 saddr";
     case Field::daddr: return v4 ? "ip daddr" : "ip6 daddr";
+    case Field::sport: return "tcp sport";
     case Field::dport: return "tcp dport";
+    case Field::udp_sport: return "udp sport";
+    case Field::udp_dport: return "udp dport";
+    case Field::mark: return "meta mark";
+    case Field::ct_mark: return "ct mark";
     case Field::skuid: return "meta skuid";
     case Field::skgid: return "meta skgid";
     default: return "";
@@ -82,6 +92,7 @@ std::string term_text(const Term& term, std::optional<Family> family) {
   switch (term.field) {
     case Field::tcp_syn: return fmt::format("tcp flags & (syn | ack) {} syn", term.is_negated ? "!=" : "==");
     case Field::daddr_is_local: return "fib daddr type local";
+    case Field::saddr_is_local: return fmt::format("fib saddr type {}local", term.is_negated ? "!= " : "");
     case Field::ct_invalid: return "ct state invalid";
     // The set has one key, 0: any expression that always yields it would do.
     case Field::holding: return fmt::format("meta mark & 0x0 == @{}", kHoldingSet);
@@ -96,6 +107,10 @@ std::string action_text(const Action& action) {
     case Action::Kind::redirect: return fmt::format("redirect to :{}", action.port);
     case Action::Kind::reset: return "reject with tcp reset";
     case Action::Kind::drop: return "drop";
+    case Action::Kind::transparent: return fmt::format("tproxy to :{} accept", action.port);
+    case Action::Kind::mark: return fmt::format("meta mark set {:#x}", action.mark);
+    case Action::Kind::mark_connection: return fmt::format("ct mark set {:#x}", action.mark);
+    case Action::Kind::zone: return fmt::format("ct zone set {} accept", action.zone);
     case Action::Kind::open_gate: return fmt::format("delete @{} {{ meta mark & 0x0 }}", kHoldingSet);
   }
   return "";
@@ -112,8 +127,12 @@ std::string to_text(const Rule& rule) {
 std::string ruleset_text(const capture::CapturePlan& plan) {
   const std::vector<Rule> rules = compile(plan);
   // The first line makes the second succeed where there is no table yet.
-  std::string text =
-      fmt::format("table inet {0}\ndelete table inet {0}\ntable inet {0} {{\n\tcomment \"{1}\"\n", kTable, kOwnerMark);
+  std::string text;
+  if (plan.reply_route)
+    text = fmt::format(
+        "# beside it, in both families: ip rule add fwmark {0:#x} lookup {1}; ip route add local default dev lo table {1}\n",
+        plan.reply_route->mark, plan.reply_route->table);
+  text += fmt::format("table inet {0}\ndelete table inet {0}\ntable inet {0} {{\n\tcomment \"{1}\"\n", kTable, kOwnerMark);
   if (plan.start_gate)
     text += fmt::format(
         "\tset {} {{\n\t\ttype mark\n\t\tsize 1\n\t\tflags dynamic,timeout\n\t\telements = {{ 0x0 timeout {}ms }}\n\t}}\n",

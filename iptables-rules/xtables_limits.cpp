@@ -32,6 +32,16 @@ bool is_known(Verdict verdict) {
   }
 }
 
+bool is_of_dns_capture(const Step& step) {
+  return step.chain == Chain::to_dns || step.verdict == Verdict::capture_dns || step.verdict == Verdict::zone ||
+         step.match.protocol == Match::Protocol::udp;
+}
+
+bool is_transparent(const Step& step) {
+  return step.chain == Chain::mark_outbound || step.chain == Chain::transparent_inbound || step.chain == Chain::to_transparent ||
+         step.match.mark;
+}
+
 bool is_guard(Chain chain) { return chain == Chain::guard_inbound || chain == Chain::guard_outbound; }
 
 /// Conditions of a step that we render; what is left of a match without them we don't know.
@@ -45,7 +55,7 @@ Match without_known(Match match) {
   match.source.clear();
   match.destination.clear();
   match.not_destination.clear();
-  match.ports = match.not_ports = {};
+  match.ports = match.not_ports = match.source_ports = {};
   match.uids.clear();
   match.not_uids.clear();
   match.gids.clear();
@@ -73,7 +83,8 @@ std::string step_problem(const CapturePlan& plan, const Step& step) {
   if (!is_known(step.verdict)) return fmt::format("the verdict \"{}\"", capture::name(step.verdict));
   if (!is_in_place(plan, step))
     return fmt::format("the verdict \"{}\" in {}", capture::name(step.verdict), capture::name(step.chain));
-  if (without_known(match) != Match{}) return "a condition that this backend does not know";
+  if (match.protocol == Match::Protocol::udp || without_known(match) != Match{})
+    return "a condition that this backend does not know";
   for (Family family : kBothFamilies) {
     const std::vector<Cidr> excluded = of_family(match.not_destination, family);
     if (excluded.size() > 1) return fmt::format("\"to none of\" several {} ranges", to_text(family));
@@ -91,14 +102,20 @@ std::vector<std::string> why_not(const CapturePlan& plan) {
   std::vector<std::string> problems;
   if (plan.start_gate && *plan.start_gate > kLongestGate)
     problems.push_back(fmt::format("a start gate of more than {} (--start-gate)", to_text(kLongestGate)));
+  const bool captures_dns = std::any_of(plan.steps.begin(), plan.steps.end(), is_of_dns_capture);
+  if (captures_dns) problems.push_back("DNS capture (--redirect-dns)");
+  if (plan.reply_route) problems.push_back("TPROXY (--istio-inbound-interception-mode)");
   CapturePlan rest = plan;
   rest.steps.clear();
+  rest.reply_route.reset();
   rest.start_gate.reset();
   rest.needs_inbound_source6 = CapturePlan{}.needs_inbound_source6;
   if (rest != CapturePlan{}) problems.push_back("something in the plan that this backend does not know");
-  for (const Step& step : plan.steps)
+  for (const Step& step : plan.steps) {
+    if ((captures_dns && is_of_dns_capture(step)) || (plan.reply_route && is_transparent(step))) continue;  // said above
     if (std::string problem = step_problem(plan, step); !problem.empty())
       problems.push_back(fmt::format("{} ({}: {})", problem, capture::name(step.chain), step.why));
+  }
   return problems;
 }
 

@@ -58,7 +58,9 @@ StepRules::StepRules(const Step& step, Family family) : step_(step), match_(step
   fix();
   add_list(match_.source, "-s");
   add_list(match_.destination, "-d");
-  std::vector<std::string> ports;
+  std::vector<std::string> ports, source_ports;
+  for (const PortRange& ports_of : match_.source_ports.ranges()) source_ports.push_back("--sport " + range(ports_of));
+  add_alternatives(std::move(source_ports));
   for (const PortRange& ports_of : match_.ports.ranges()) ports.push_back("--dport " + range(ports_of));
   if (match_.ports != PortSet::all()) add_alternatives(std::move(ports));
   add_alternatives(owners("uid", match_.uids));
@@ -82,7 +84,7 @@ std::vector<std::string> StepRules::combinations(bool only_lists) const {
     std::vector<std::string> chosen;
     for (std::size_t i = 0; i < lists_.size(); ++i) chosen.push_back(lists_[i][at[i]]);
     // Ports need their protocol in the same rule.
-    const bool has_ports = !match_.ports.empty();
+    const bool has_ports = !match_.ports.empty() || !match_.source_ports.empty();
     rules.push_back(only_lists ? written(chosen, "", has_ports ? "-p tcp -m tcp" : "", "")
                                : written(chosen, addresses_, protocol_, rest_));
     std::size_t i = lists_.size();
@@ -96,12 +98,13 @@ void StepRules::fix() {
   if (!match_.in_interface.empty()) append(addresses_, "-i " + match_.in_interface);
   if (!match_.not_in_interface.empty()) append(addresses_, "! -i " + match_.not_in_interface);
   if (!match_.out_interface.empty()) append(addresses_, "-o " + match_.out_interface);
-  const bool looks_at_tcp = match_.syn != Match::Syn::any || !match_.ports.empty() || !match_.not_ports.empty();
+  const bool looks_at_tcp =
+      match_.syn != Match::Syn::any || !match_.ports.empty() || !match_.not_ports.empty() || !match_.source_ports.empty();
   if (match_.protocol == Match::Protocol::not_tcp)
     protocol_ = "! -p tcp";
   else if (match_.protocol == Match::Protocol::tcp || looks_at_tcp)
     protocol_ = "-p tcp";
-  if (match_.syn != Match::Syn::any || !match_.ports.empty()) append(protocol_, "-m tcp");
+  if (match_.syn != Match::Syn::any || !match_.ports.empty() || !match_.source_ports.empty()) append(protocol_, "-m tcp");
   if (match_.syn != Match::Syn::any)
     append(protocol_, match_.syn == Match::Syn::first ? "--tcp-flags SYN,ACK SYN" : "! --tcp-flags SYN,ACK SYN");
   exclude_ports();
@@ -158,7 +161,7 @@ std::string StepRules::written(const std::vector<std::string>& chosen, std::stri
   append(rule, addresses);
   append(rule, protocol);
   for (const std::string& part : chosen)
-    if (part.starts_with("--dport")) append(rule, part);
+    if (part.starts_with("--dport") || part.starts_with("--sport")) append(rule, part);
   append(rule, rest);
   for (const std::string& part : chosen)
     if (part.starts_with("-m owner")) append(rule, part);

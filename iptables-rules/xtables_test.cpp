@@ -190,6 +190,9 @@ TEST_CASE("what this backend cannot express is refused, all at once") {
   CHECK(why_not(plan).size() == 4);
   plan.start_gate = std::chrono::hours(24 * 30);
   CHECK(why_not(plan).size() == 5);
+  plan = plan_of("CAPTURE_ALL_DNS=1 REDIRECT_DNS=1 -b * -i * -o 53");
+  CHECK(why_not(plan) == std::vector<std::string>{"DNS capture (--redirect-dns)"});
+  CHECK(why_not(plan_of("-m TPROXY -b * -i *")) == std::vector<std::string>{"TPROXY (--istio-inbound-interception-mode)"});
   auto applied = make_xtables_redirector(Variant::nft, nullptr)->apply(plan);
   REQUIRE(!applied);
   CHECK(applied.error().code() == ErrorCode::environment);

@@ -6,12 +6,14 @@
 #include <cstring>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <netinet/in.h>
 #include <netinet/ip.h>
 #include <netinet/tcp.h>
 #include <iostream>
 #include <map>
 #include <poll.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <thread>
@@ -35,13 +37,24 @@ bool wait_for(FdRef fd, short events, int limit_ms) {
 
 std::string plain(const SocketAddr& address) { return SocketAddr{address.ip.unmapped(), address.port}.to_text(); }
 
+/// ip(7), ipv6(7): may have, and may serve, addresses that are not this machine's.
+std::string make_transparent(FdRef fd, Family family) {
+  const int on = 1;
+  const bool v4 = family == Family::v4;
+  if (::setsockopt(fd.get(), v4 ? SOL_IP : SOL_IPV6, v4 ? IP_TRANSPARENT : IPV6_TRANSPARENT, &on, sizeof on) != 0)
+    return errno_text(errno);
+  return "ok";
+}
+
 /// One thread for all listeners of a process.
 class Server {
  public:
-  std::string listen(const std::string& label, Port port) {
+  std::string listen(const std::string& label, Port port, bool is_transparent) {
     for (Family family : kBothFamilies) {
       auto listener = kernel::listen_tcp({IpAddr::any(family), port});
       if (!listener) return listener.error().to_text();
+      if (is_transparent)
+        if (auto said = make_transparent(listener->ref(), family); said != "ok") return said;
       listeners_.emplace_back(std::move(*listener), label);
     }
     return "ok";
@@ -114,10 +127,29 @@ std::string read_line(FdRef fd, int limit_ms) {
   return line.substr(0, line.find('\n'));
 }
 
+/// A connecting socket with somebody else's address. `source`: "borrowed/ADDRESS" or "borrowed/ADDRESS/MARK".
+Result<UniqueFd> connect_borrowed(const SocketAddr& to, const std::string& source) {
+  const auto parts = split(source, '/');
+  UniqueFd fd(::socket(to.ip.is_v4() ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (auto said = make_transparent(fd.ref(), to.ip.family()); said != "ok") return fail(ErrorCode::io, "{}", said);
+  if (parts.size() > 2) {
+    const auto mark = static_cast<std::uint32_t>(*parse_uint(parts[2]));
+    if (::setsockopt(fd.get(), SOL_SOCKET, SO_MARK, &mark, sizeof mark) != 0) return fail_errno(errno, "SO_MARK");
+  }
+  sockaddr_storage storage;
+  socklen_t size = SocketAddr{*IpAddr::parse(parts.at(1)), 0}.to_sockaddr(storage);
+  if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&storage), size) != 0) return fail_errno(errno, "bind");
+  size = to.to_sockaddr(storage);
+  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&storage), size) != 0 && errno != EINPROGRESS)
+    return fail_errno(errno, "connect");
+  return fd;
+}
+
 std::string connect(const SocketAddr& to, const std::string& source, int limit_ms, UniqueFd& into) {
   kernel::ConnectOptions options;
-  if (source != "-") options.source = *IpAddr::parse(source);
-  auto fd = kernel::connect_tcp(to, options);
+  const bool is_borrowed = source.starts_with("borrowed/");
+  if (source != "-" && !is_borrowed) options.source = *IpAddr::parse(source);
+  auto fd = is_borrowed ? connect_borrowed(to, source) : kernel::connect_tcp(to, options);
   if (!fd) return fd.error().sys_errno() == ECONNREFUSED ? "RST" : fd.error().to_text();
   if (!wait_for(fd->ref(), POLLOUT, limit_ms)) return "TIMEOUT";
   if (int error = kernel::connect_error(fd->ref()); error != 0) return error == ECONNREFUSED ? "RST" : errno_text(error);
@@ -125,9 +157,14 @@ std::string connect(const SocketAddr& to, const std::string& source, int limit_m
   return read_line(into.ref(), limit_ms);
 }
 
-std::string send_datagram(const SocketAddr& to, int limit_ms) {
+std::string send_datagram(const SocketAddr& to, std::string_view source, int limit_ms) {
   UniqueFd fd(::socket(to.ip.is_v4() ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   sockaddr_storage storage;
+  if (source.starts_with("port=")) {
+    const SocketAddr own{IpAddr::any(to.ip.family()), static_cast<Port>(*parse_uint(source.substr(5)))};
+    socklen_t own_size = own.to_sockaddr(storage);
+    if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&storage), own_size) != 0) return errno_text(errno);
+  }
   socklen_t size = to.to_sockaddr(storage);
   if (::sendto(fd.get(), "?", 1, 0, reinterpret_cast<const sockaddr*>(&storage), size) < 0) return errno_text(errno);
   if (!wait_for(fd.ref(), POLLIN, limit_ms)) return "TIMEOUT";
@@ -186,8 +223,9 @@ class Obedience {
  public:
   std::string answer(const std::vector<std::string_view>& words) {
     const std::string_view verb = words.at(0);
-    if (verb == "serve") return serve(words);
-    if (verb == "serve-udp") return serve_udp_ports(words);
+    if (verb == "serve" || verb == "serve-transparent") return serve(words);
+    if (verb == "serve-udp") return serve_udp_ports(words, {IpAddr::any(Family::v6)});  // it hears IPv4 too
+    if (verb == "serve-local-udp") return serve_udp_ports(words, {IpAddr::loopback(Family::v4), IpAddr::loopback(Family::v6)});
     if (verb == "close") {
       kept_.reset();
       return "ok";
@@ -198,27 +236,31 @@ class Obedience {
     const int limit = static_cast<int>(*parse_uint(words.at(4)));
     if (verb == "fin") return send_fin(to, limit);
     UniqueFd connection;
-    return verb == "tcp" ? connect(to, std::string(words.at(3)), limit, connection) : send_datagram(to, limit);
+    return verb == "tcp" ? connect(to, std::string(words.at(3)), limit, connection) : send_datagram(to, words.at(3), limit);
   }
 
  private:
+  /// What is transparent comes first: the thread that serves all starts with "serve".
   std::string serve(const std::vector<std::string_view>& words) {
+    const bool is_transparent = words[0] == "serve-transparent";
     for (std::size_t i = 1; i < words.size(); ++i) {
       const auto parts = split(words[i], '=');
-      if (auto said = server_.listen(std::string(parts[0]), static_cast<Port>(*parse_uint(parts[1]))); said != "ok") return said;
+      auto said = server_.listen(std::string(parts[0]), static_cast<Port>(*parse_uint(parts[1])), is_transparent);
+      if (said != "ok") return said;
     }
-    server_.start();
+    if (!is_transparent) server_.start();
     return "ok";
   }
-  static std::string serve_udp_ports(const std::vector<std::string_view>& words) {
-    for (std::size_t i = 1; i < words.size(); ++i) {
-      const auto parts = split(words[i], '=');
-      UniqueFd fd(::socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0));  // bound to ::, it hears IPv4 too
-      sockaddr_storage storage;
-      socklen_t size = SocketAddr{IpAddr::any(Family::v6), static_cast<Port>(*parse_uint(parts[1]))}.to_sockaddr(storage);
-      if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&storage), size) != 0) return errno_text(errno);
-      serve_udp(std::move(fd), std::string(parts[0]));
-    }
+  static std::string serve_udp_ports(const std::vector<std::string_view>& words, const std::vector<IpAddr>& addresses) {
+    for (std::size_t i = 1; i < words.size(); ++i)
+      for (const IpAddr& address : addresses) {
+        const auto parts = split(words[i], '=');
+        UniqueFd fd(::socket(address.is_v4() ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+        sockaddr_storage storage;
+        socklen_t size = SocketAddr{address, static_cast<Port>(*parse_uint(parts[1]))}.to_sockaddr(storage);
+        if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&storage), size) != 0) return errno_text(errno);
+        serve_udp(std::move(fd), std::string(parts[0]));
+      }
     return "ok";
   }
   std::string ping(const std::string& text) {
@@ -232,11 +274,21 @@ class Obedience {
   UniqueFd kept_;
 };
 
+/// As a proxy of mode TPROXY: no more root, but CAP_NET_ADMIN kept (capabilities(7)).
+bool keep_net_admin() {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct data[2]{};
+  data[0].permitted = data[0].effective = 1U << CAP_NET_ADMIN;
+  return ::syscall(SYS_capset, &header, data) == 0;
+}
+
 }  // namespace
 
-int run_actor(unsigned uid, unsigned gid) {
+int run_actor(unsigned uid, unsigned gid, bool keeps_net_admin) {
+  if (keeps_net_admin) ::prctl(PR_SET_KEEPCAPS, 1L);
   // The numbers must be right before the first socket: a socket's owner is who made it.
   if (::setgroups(0, nullptr) != 0 || ::setresgid(gid, gid, gid) != 0 || ::setresuid(uid, uid, uid) != 0) return 1;
+  if (keeps_net_admin && !keep_net_admin()) return 1;
   static Obedience obedience;  // its threads live as long as the process
   for (std::string line; std::getline(std::cin, line);) std::cout << obedience.answer(split(line, ' ')) << std::endl;
   std::_Exit(0);
@@ -248,7 +300,8 @@ std::unique_ptr<Actor> Actor::start(unsigned uid, unsigned gid, bool own_namespa
   UniqueFd child_in(there[0]), in(there[1]), out(back[0]), child_out(back[1]);
   std::vector<std::string> arguments;
   if (own_namespace) arguments = {"unshare", "--net", "--"};
-  for (std::string word : {std::string("/proc/self/exe"), std::string("--actor"), std::to_string(uid), std::to_string(gid)})
+  for (std::string word : {std::string("/proc/self/exe"), std::string("--actor"), std::to_string(uid), std::to_string(gid),
+                           std::string(uid == 1337 || gid == 1337 ? "net-admin" : "-")})
     arguments.push_back(word);
   // unshare(1) would take /proc/self/exe for itself.
   char self[4096];

@@ -101,7 +101,9 @@ Actor& Lab::pod(unsigned uid, unsigned gid) {
 
 void Lab::start_proxy() {
   proxy_ = Actor::start(1337, 1337);
-  CHECK(proxy_->ask("serve OUT15001=15001 IN15006=15006 OUT15101=15101 IN15106=15106") == "ok");
+  CHECK(proxy_->ask("serve-transparent IN15006=15006 IN15106=15106") == "ok");
+  CHECK(proxy_->ask("serve OUT15001=15001 OUT15101=15101 DNS15053=15053") == "ok");
+  CHECK(proxy_->ask("serve-local-udp DNS15053-udp=15053") == "ok");
 }
 
 void Lab::reset() {
@@ -193,6 +195,14 @@ std::string concrete(const std::string& expected, Family family) {
     text += parts.size() == 1 ? address.to_text() : SocketAddr{address, static_cast<Port>(*parse_uint(parts[1]))}.to_text();
   }
   return text;
+}
+
+std::string source_of(const matrix::Row& row) {
+  if (row.source == "-") return row.source;
+  const auto taken = matrix::borrowed(row.source);
+  if (!taken) return matrix::address(row.source, row.family).to_text();
+  const std::string source = "borrowed/" + matrix::address(taken->name, row.family).to_text();
+  return taken->mark == 0 ? source : fmt::format("{}/{}", source, taken->mark);
 }
 
 std::string app_to_remote(Family family, int limit_ms) {

@@ -71,12 +71,15 @@ capture::CapturePlan gated(const std::string& config, Nanoseconds limit);
 /// With the run's backend; a refusal fails the test.
 capture::Applied apply(const capture::CapturePlan& plan);
 
+/// How the row's source is told to an actor.
+std::string source_of(const capture::matrix::Row& row);
 /// The names of the table by the row's family: "od=POD:80" → "od=10.1.0.2:80".
 std::string concrete(const std::string& expected, Family family);
 /// Whether both directions are captured: a call of the app, a call of the remote.
 std::string app_to_remote(Family family, int limit_ms = 5000);
 std::string remote_to_app(Family family, int limit_ms = 5000);
 inline constexpr const char* kOut = "OUT15001 od=REM:80 la=LO:15001 peer=POD";
+inline constexpr const char* kTransparent = "IN15006 od=POD:8080 la=POD:8080 peer=REM";
 inline constexpr const char* kIn = "IN15006 od=POD:8080 la=POD:15006 peer=REM";
 
 /// In a process of its own: applies the default policy, but ends before the program of this number (from 1) is called.

@@ -58,7 +58,9 @@ const CapturePlan& wanted() {
 /// With anonymous sets of every kind, so that putting it back is no trifle.
 const CapturePlan& older() {
   static const CapturePlan plan = plan_of(
-      "DROP_INVALID=1 -b 80,90-99 -i 10.0.0.0/8,192.168.1.1,fd00::/8,fd80::1 -x 10.1.0.0/16,255.255.255.255 -k vnet0 -c eth+ -q "
+      "DROP_INVALID=1 REDIRECT_DNS=1 -m TPROXY -b 80,90-99 -i 10.0.0.0/8,192.168.1.1,fd00::/8,fd80::1 -x "
+      "10.1.0.0/16,255.255.255.255 -k "
+      "vnet0 -c eth+ -q "
       "1-5 -o 22 -u "
       "3,4",
       true);
@@ -78,13 +80,14 @@ class Faulty : public kernel::Netlink {
   explicit Faulty(Fault& fault) : fault_(fault) {}
 
   Result<> act(kernel::NetlinkBus bus, const kernel::NetlinkMessage& request) override {
-    const bool fails = next("changing an address");
+    const bool fails = next("changing an address or a route");
     if (fails && !fault_.answer_lost) return refuse();
     auto done = real_->act(bus, request);
     return fails ? refuse() : done;
   }
   Result<std::vector<kernel::NetlinkMessage>> ask(kernel::NetlinkBus bus, const kernel::NetlinkMessage& request) override {
-    if (next(bus == kernel::NetlinkBus::route ? "asking for addresses" : "asking for rules")) return pass(refuse().error());
+    if (next(bus == kernel::NetlinkBus::route ? "asking for addresses or routes" : "asking for rules"))
+      return pass(refuse().error());
     return real_->ask(bus, request);
   }
   Result<std::optional<kernel::BatchRefusal>> transact(const std::vector<kernel::NetlinkMessage>& batch,
@@ -149,7 +152,7 @@ const std::vector<Verb>& verbs() {
        }},
       {"enrol with nothing to capture",
        [](capture::Redirector& redirector) -> Result<> {
-         auto done = init::enrol(redirector, {.steps = {}, .start_gate = std::nullopt, .needs_inbound_source6 = false});
+         auto done = init::enrol(redirector, {.steps = {}, .start_gate = {}, .needs_inbound_source6 = false, .reply_route = {}});
          if (!done) return pass(done.error());
          return {};
        }},
