@@ -4,6 +4,8 @@
 //
 // Where it is known to be stricter than we are, and nobody can be deceived: methods that are not in its list; targets that its
 // URL grammar refuses; what it takes for the end of the connection, we may keep, never the other way round for a message behind.
+#include <algorithm>
+
 #include <http_parser.h>
 
 #include "base/text.h"
@@ -122,6 +124,14 @@ std::optional<Message> by_us(std::string_view bytes, std::size_t head_bytes, con
   return message;
 }
 
+/// Blanks are spaces and tabs (RFC 9110, 5.6.3), but behind lengths, chunk sizes and codings it knows spaces only: what we make
+/// of a tab must be what it makes of a space.
+std::string with_spaces(std::string_view bytes) {
+  std::string text(bytes);
+  std::replace(text.begin(), text.end(), '\t', ' ');
+  return text;
+}
+
 void compare(const char* what, const Message& ours, const Message& theirs) {
   auto text = [](const Message& message) {
     std::string all = message.framing;
@@ -131,7 +141,7 @@ void compare(const char* what, const Message& ours, const Message& theirs) {
   };
   require_same(what, ours.framing, theirs.framing);
   // What we wait for more of, it may end: it takes any byte for the LF behind a CR.
-  if (ours.is_complete) require_same(what, text(ours), text(theirs));
+  if (ours.is_complete) require_same(what, with_spaces(text(ours)), text(theirs));
   if (ours.keeps_alive && !theirs.keeps_alive) require_same(what, "kept", "closed");
 }
 
@@ -144,12 +154,6 @@ bool has_longer_transfer_encoding(std::string_view bytes) {
   return false;
 }
 
-/// It takes spaces behind a length and a chunk's size, but no tabs (RFC 9110, 5.6.3 has both): stricter, and nobody is deceived.
-bool is_about_tabs(std::string_view fault, std::string_view bytes) {
-  return (fault == "HPE_INVALID_CONTENT_LENGTH" || fault == "HPE_INVALID_CHUNK_SIZE") &&
-         bytes.find('\t') != std::string_view::npos;
-}
-
 void compare_request(std::string_view bytes) {
   RequestHead head;
   std::size_t resume = 0;
@@ -158,8 +162,8 @@ void compare_request(std::string_view bytes) {
   std::optional<Message> ours = by_us(bytes, result.consumed, head);
   if (!ours) return;
   HttpParser theirs(false, true);
-  std::string fault = theirs.read(bytes);
-  if (fault == "HPE_INVALID_METHOD" || fault == "HPE_INVALID_URL" || is_about_tabs(fault, bytes)) return;
+  std::string fault = theirs.read(with_spaces(bytes));
+  if (fault == "HPE_INVALID_METHOD" || fault == "HPE_INVALID_URL") return;
   if (!fault.empty() && !ours->is_complete && theirs.is_head_done()) return;  // it judges a chunk's line before its end is there
   require_same("requests", "", fault);
   // After an upgrade it stops at the head, as the tunnel begins there for it: the server decides that, not the client.
@@ -175,9 +179,8 @@ void compare_response(std::string_view bytes, std::string_view method) {
   std::optional<Message> ours = by_us(bytes, result.consumed, head);
   if (!ours) return;
   HttpParser theirs(true, head.framing != Framing::none);
-  std::string fault = theirs.read(bytes);
+  std::string fault = theirs.read(with_spaces(bytes));
   if (!fault.empty() && !ours->is_complete && theirs.is_head_done()) return;  // as above
-  if (is_about_tabs(fault, bytes)) return;
   require_same("responses", "", fault);
   if (head.headers.has("upgrade")) return;
   compare("responses", *ours, theirs.message);
