@@ -197,6 +197,39 @@ std::string concrete(const std::string& expected, Family family) {
   return text;
 }
 
+void enrol_with_gate(const char* config, Nanoseconds limit) {
+  Lab& lab = Lab::instance();
+  lab.pod(1000, 1000).ask("close");
+  lab.remote().ask("close");
+  // A caller whose proxy closed after the rules had gone waits for its end in FIN-WAIT-2; that sends nothing.
+  CHECK(until("", [] { return shell("ss -Htn state connected exclude time-wait exclude fin-wait-2"); }) == "");
+  lab.stop_proxy();
+  REQUIRE(Lab::backend()->remove());
+  apply(gated(config, limit));
+  lab.start_proxy();
+}
+
+void check_names_damages(const CapturePlan& plan, const std::vector<std::string>& damages) {
+  Lab::instance().reset();
+  for (const std::string& damage : damages) {
+    CAPTURE(damage);
+    apply(plan);
+    auto sound = Lab::backend()->check(plan);
+    REQUIRE(sound);
+    CHECK(sound->empty());
+    shell(damage);
+    const std::string before = state_of_namespace();
+    auto drift = Lab::backend()->check(plan);
+    REQUIRE(drift);
+    CHECK(drift->differences.size() >= 1);
+    CHECK(state_of_namespace() == before);
+    CHECK(apply(plan).changed);
+    CHECK(Lab::backend()->check(plan)->empty());
+  }
+}
+
+std::string address(const char* name, Family family) { return matrix::address(name, family).to_text(); }
+
 std::string source_of(const matrix::Row& row) {
   if (row.source == "-") return row.source;
   const auto taken = matrix::borrowed(row.source);

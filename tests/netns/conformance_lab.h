@@ -25,6 +25,7 @@
 
 namespace weir::conformance {
 
+inline constexpr const char* kTproxyConfig = "-m TPROXY -b * -d 15090,15021,15020 -i * -u 1337 -g 1337";
 inline constexpr const char* kDefaultConfig = "-b * -d 15090,15021,15020 -i * -u 1337 -g 1337";
 
 /// The backend that this run is about, by WEIR_BACKEND; nft without it.
@@ -71,6 +72,14 @@ capture::CapturePlan gated(const std::string& config, Nanoseconds limit);
 /// With the run's backend; a refusal fails the test.
 capture::Applied apply(const capture::CapturePlan& plan);
 
+/// A fresh enrolment with a gate, and a proxy that has not sent a packet. What is left of earlier connections could make the
+/// kernel send one in the proxy's name (an acknowledgement, a reset), which opens the gate.
+void enrol_with_gate(const char* config, Nanoseconds limit);
+/// After each of the damages, scripts that change what the plan left, check names a difference and apply mends it.
+void check_names_damages(const capture::CapturePlan& plan, const std::vector<std::string>& damages);
+
+/// One of the table's names, as text.
+std::string address(const char* name, Family family);
 /// How the row's source is told to an actor.
 std::string source_of(const capture::matrix::Row& row);
 /// The names of the table by the row's family: "od=POD:80" → "od=10.1.0.2:80".
