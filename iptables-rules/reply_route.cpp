@@ -121,7 +121,7 @@ Result<std::string> ensure_routes(kernel::Netlink& netlink, const std::optional<
   const int error = done.error().sys_errno();
   const bool may_be_off = error == EAFNOSUPPORT || error == EOPNOTSUPP || error == EACCES || error == ENODEV || error == EINVAL;
   if (!source || source->has_v6_traffic || !may_be_off) return pass(done.error());
-  return "IPv6 is off in this network namespace; it has no policy routing for it";
+  return "IPv6 is off in this network namespace; only IPv4 has TPROXY's routing";
 }
 
 Result<bool> drop_other_routes(kernel::Netlink& netlink, const std::optional<ReplyRoute>& wanted) {
