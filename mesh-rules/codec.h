@@ -155,7 +155,7 @@ void read_table(Reader& reader, const Node& node, T& out) {
     Reader::Step step(reader, entry.key);
     if (is_first) {
       row->read(reader, *entry.value, out);
-    } else {
+    } else {  // T owns what it is read into, so nothing of `out` is reached
       T not_kept{};
       row->read(reader, *entry.value, not_kept);
     }

@@ -46,7 +46,7 @@ struct Table<ServicePort> : Rows<ServicePort> {
 
 /// `spec` of a Service.
 struct ServiceSpec {
-  Service* out = nullptr;
+  Service object;  ///< what the spec is read into
   std::string cluster_ip;
   std::vector<std::string> cluster_ips;
   std::string type;
@@ -55,8 +55,8 @@ template <>
 struct Table<ServiceSpec> : Rows<ServiceSpec> {
   template <auto Member>
   static void of(Reader& r, const Node& n, ServiceSpec& spec) {
-    using Value = std::remove_reference_t<decltype(spec.out->*Member)>;
-    Decoder<Value>::read(r, n, spec.out->*Member);
+    using Value = std::remove_reference_t<decltype(spec.object.*Member)>;
+    Decoder<Value>::read(r, n, spec.object.*Member);
   }
   static constexpr Field<ServiceSpec> rows[] = {
       {"ports", Use::acts, false, "", of<&Service::ports>,
@@ -85,7 +85,7 @@ struct Table<ServiceSpec> : Rows<ServiceSpec> {
 };
 
 void Table<ServiceSpec>::check(Reader& reader, const Node& node, ServiceSpec& spec) {
-  Service& service = *spec.out;
+  Service& service = spec.object;
   std::vector<std::string> addresses = spec.cluster_ips;
   if (addresses.empty() && !spec.cluster_ip.empty()) addresses.push_back(spec.cluster_ip);
   const Node* given = node.find("clusterIPs") != nullptr ? node.find("clusterIPs") : node.find("clusterIP");
@@ -123,8 +123,9 @@ template <>
 struct Table<Service> : Rows<Service> {
   static void spec(Reader& r, const Node& n, Service& out) {
     ServiceSpec block;
-    block.out = &out;
+    block.object = std::move(out);
     read_table(r, n, block);
+    out = std::move(block.object);
   }
   static constexpr Field<Service> rows[] = {
       quiet("apiVersion"),

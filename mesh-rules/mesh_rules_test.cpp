@@ -80,6 +80,14 @@ kind: VirtualService
 metadata: {name: c}
 spec: {hosts: [c], http: [{route: [{destination: {host: c}}]}]}
 spec: {hosts: [no way]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: d}
+spec:
+  ports: [{port: 80}]
+  ports: [{port: 70000}]
+spec: {ports: [{port: 81}]}
 )");
   CHECK(to_text(parsed.problems) ==
         "dr.yaml:8: DestinationRule default/a: spec.subsets: the key is given already in line 6; remove one of them\n"
@@ -94,7 +102,10 @@ spec: {hosts: [no way]}
         "dr.yaml:33: VirtualService default/c: spec: the key is given already in line 32; remove one of them\n"
         "dr.yaml:33: VirtualService default/c: spec: no routes; give http, tls or tcp\n"
         "dr.yaml:33: VirtualService default/c: spec.hosts[0]: \"no way\" is not a host name; write reviews, "
-        "reviews.default.svc.cluster.local or *.example.com");
+        "reviews.default.svc.cluster.local or *.example.com\n"
+        "dr.yaml:40: Service default/d: spec.ports: the key is given already in line 39; remove one of them\n"
+        "dr.yaml:40: Service default/d: spec.ports[0].port: 70000 is out of range; use 1 to 65535\n"
+        "dr.yaml:41: Service default/d: spec: the key is given already in line 38; remove one of them");
 }
 
 TEST_CASE("every problem of a bad file is told at once, with file, line, object, field, value and what would be right") {
