@@ -22,10 +22,16 @@ namespace {
 
 constexpr std::size_t kBufferSize = 128U << 10;
 
-using Buffer = std::vector<char>;
+/// Where one message is built at a time. Kept: fresh pages for each of sixty messages would cost more than all the rest.
+class Buffer {
+ public:
+  char* data() {
+    thread_local const auto bytes = std::make_unique_for_overwrite<char[]>(kBufferSize);
+    return bytes.get();
+  }
+};
 
 nlmsghdr* start(Buffer& buffer, std::uint16_t type, std::uint16_t flags, std::uint16_t family = NFPROTO_INET) {
-  buffer.assign(kBufferSize, '\0');
   return nftnl_nlmsg_build_hdr(buffer.data(), type, family, flags, 0);
 }
 

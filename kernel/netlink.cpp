@@ -33,10 +33,12 @@ class Bus {
     if (socket == nullptr) return fail_errno(errno, "opening a netlink socket");
     ScopeExit close([&] { mnl_socket_close(socket); });
     if (mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) != 0) return fail_errno(errno, "binding a netlink socket");
-    // A refused batch is answered with an error for each message; room for those of a large batch.
-    int size = 4 << 20;
-    ::setsockopt(mnl_socket_get_fd(socket), SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
-    ::setsockopt(mnl_socket_get_fd(socket), SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+    // A transaction is one message to the kernel, however many addresses it lists, and a refused one is answered with an error
+    // for each of its messages. The last pair goes beyond the stock limits (net.core.wmem_max), which needs CAP_NET_ADMIN in the
+    // initial user namespace.
+    constexpr int kSize = 32 << 20;
+    for (int name : {SO_SNDBUF, SO_RCVBUF, SO_SNDBUFFORCE, SO_RCVBUFFORCE})
+      ::setsockopt(mnl_socket_get_fd(socket), SOL_SOCKET, name, &kSize, sizeof kSize);
     timeval limit{.tv_sec = 5, .tv_usec = 0};
     ::setsockopt(mnl_socket_get_fd(socket), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     close.release();
@@ -47,20 +49,26 @@ class Bus {
   std::uint32_t next_number() { return ++number_; }
 
   Result<> send(const std::string& bytes) {
-    if (mnl_socket_sendto(socket_, bytes.data(), bytes.size()) < 0) return fail_errno(errno, "sending to the kernel by netlink");
-    return {};
+    if (mnl_socket_sendto(socket_, bytes.data(), bytes.size()) >= 0) return {};
+    if (errno != EMSGSIZE) return fail_errno(errno, "sending to the kernel by netlink");
+    // Without an errno: nobody can say more about it than this.
+    return fail(
+        ErrorCode::environment,
+        "the rules have {} bytes, more than this network namespace's user namespace may send at once: raise the node's sysctl "
+        "net.core.wmem_max to {}, or list fewer addresses",
+        bytes.size(), bytes.size());
   }
 
   /// Calls `each` for every message of one receive.
   template <class F>
   Result<> receive(F each) {
-    ssize_t size = mnl_socket_recvfrom(socket_, buffer_.data(), buffer_.size());
+    ssize_t size = mnl_socket_recvfrom(socket_, buffer_.get(), kBufferSize);
     if (size < 0) {
       if (errno == EAGAIN) return fail(ErrorCode::io, "the kernel did not answer within 5 s by netlink");
       return fail_errno(errno, "receiving from the kernel by netlink");
     }
     int left = static_cast<int>(size);
-    for (auto* header = reinterpret_cast<const nlmsghdr*>(buffer_.data()); mnl_nlmsg_ok(header, left);
+    for (auto* header = reinterpret_cast<const nlmsghdr*>(buffer_.get()); mnl_nlmsg_ok(header, left);
          header = mnl_nlmsg_next(header, &left))
       each(*header);
     return {};
@@ -69,7 +77,9 @@ class Bus {
  private:
   mnl_socket* socket_ = nullptr;
   std::uint32_t number_ = 0;
-  alignas(nlmsghdr) std::array<char, 65536> buffer_{};
+  static constexpr std::size_t kBufferSize = 65536;
+  // Not cleared: only pages that are written to cost anything.
+  std::unique_ptr<char[]> buffer_ = std::make_unique_for_overwrite<char[]>(kBufferSize);
 };
 
 nlmsghdr header_of(const NetlinkMessage& message) {
