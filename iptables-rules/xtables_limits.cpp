@@ -7,6 +7,7 @@
 #include "iptables-rules/xtables_gate.h"
 #include "iptables-rules/xtables_rules.h"
 #include "iptables-rules/xtables_step.h"
+#include "iptables-rules/xtables_unanswered.h"
 
 namespace weir::xtables {
 
@@ -25,21 +26,17 @@ bool is_known(Verdict verdict) {
     case Verdict::capture_outbound:
     case Verdict::redirect:
     case Verdict::reset:
+    case Verdict::capture_dns:
+    case Verdict::capture_transparent:
+    case Verdict::transparent:
+    case Verdict::mark:
+    case Verdict::mark_connection:
+    case Verdict::zone:
     case Verdict::hold:
     case Verdict::open_gate:
     case Verdict::drop: return true;
     default: return false;
   }
-}
-
-bool is_of_dns_capture(const Step& step) {
-  return step.chain == Chain::to_dns || step.verdict == Verdict::capture_dns || step.verdict == Verdict::zone ||
-         step.match.protocol == Match::Protocol::udp;
-}
-
-bool is_transparent(const Step& step) {
-  return step.chain == Chain::mark_outbound || step.chain == Chain::transparent_inbound || step.chain == Chain::to_transparent ||
-         step.match.mark;
 }
 
 bool is_guard(Chain chain) { return chain == Chain::guard_inbound || chain == Chain::guard_outbound; }
@@ -60,19 +57,33 @@ Match without_known(Match match) {
   match.not_uids.clear();
   match.gids.clear();
   match.not_gids.clear();
-  match.to_this_sandbox = match.is_invalid = false;
+  match.to_this_sandbox = match.is_invalid = match.from_elsewhere = false;
+  match.mark = match.not_mark = match.connection_mark = std::nullopt;
   return match;
+}
+
+bool leads_to_proxy(Chain chain) {
+  return chain == Chain::to_inbound || chain == Chain::to_outbound || chain == Chain::to_dns || chain == Chain::to_transparent;
+}
+
+bool has_transparent(const CapturePlan& plan) {
+  return std::any_of(plan.steps.begin(), plan.steps.end(), [](const Step& step) { return step.verdict == Verdict::transparent; });
 }
 
 /// Does the verdict stand where we know how to write it?
 bool is_in_place(const CapturePlan& plan, const Step& step) {
   switch (step.verdict) {
-    case Verdict::reset: return is_guard(step.chain);
+    case Verdict::reset: return is_guard(step.chain) || (step.chain == Chain::to_transparent && has_transparent(plan));
+    case Verdict::zone: return is_guard(step.chain);
+    case Verdict::mark:
+    case Verdict::mark_connection: return step.chain == Chain::mark_outbound;
+    case Verdict::capture_transparent: return step.chain == Chain::transparent_inbound;
+    case Verdict::transparent: return step.chain == Chain::to_transparent;
     case Verdict::drop: return step.chain == Chain::tracked_inbound;
     case Verdict::open_gate: return plan.start_gate && step.chain == Chain::guard_outbound;
-    case Verdict::hold:
-      return plan.start_gate && step.match == Match{} && (step.chain == Chain::to_inbound || step.chain == Chain::to_outbound);
-    default: return !is_guard(step.chain);
+    case Verdict::hold: return plan.start_gate && step.match == Match{} && leads_to_proxy(step.chain);
+    case Verdict::redirect: return leads_to_proxy(step.chain) && step.chain != Chain::to_transparent;
+    default: return !is_guard(step.chain) && !leads_to_proxy(step.chain);
   }
 }
 
@@ -83,15 +94,15 @@ std::string step_problem(const CapturePlan& plan, const Step& step) {
   if (!is_known(step.verdict)) return fmt::format("the verdict \"{}\"", capture::name(step.verdict));
   if (!is_in_place(plan, step))
     return fmt::format("the verdict \"{}\" in {}", capture::name(step.verdict), capture::name(step.chain));
-  if (match.protocol == Match::Protocol::udp || without_known(match) != Match{})
-    return "a condition that this backend does not know";
+  if (without_known(match) != Match{}) return "a condition that this backend does not know";
   for (Family family : kBothFamilies) {
     const std::vector<Cidr> excluded = of_family(match.not_destination, family);
     if (excluded.size() > 1) return fmt::format("\"to none of\" several {} ranges", to_text(family));
     if (!excluded.empty() && contains_all(excluded.front())) return "\"not to\" a range of all addresses";
   }
   const bool asks_owner = !(match.uids.empty() && match.not_uids.empty() && match.gids.empty() && match.not_gids.empty());
-  if (asks_owner && (step.chain == Chain::inbound || step.chain == Chain::guard_inbound || step.chain == Chain::tracked_inbound))
+  if (asks_owner && (step.chain == Chain::inbound || step.chain == Chain::guard_inbound || step.chain == Chain::tracked_inbound ||
+                     step.chain == Chain::transparent_inbound || step.chain == Chain::to_transparent))
     return "the owner of a packet that comes in";
   return "";
 }
@@ -102,20 +113,17 @@ std::vector<std::string> why_not(const CapturePlan& plan) {
   std::vector<std::string> problems;
   if (plan.start_gate && *plan.start_gate > kLongestGate)
     problems.push_back(fmt::format("a start gate of more than {} (--start-gate)", to_text(kLongestGate)));
-  const bool captures_dns = std::any_of(plan.steps.begin(), plan.steps.end(), is_of_dns_capture);
-  if (captures_dns) problems.push_back("DNS capture (--redirect-dns)");
-  if (plan.reply_route) problems.push_back("TPROXY (--istio-inbound-interception-mode)");
+  if (plan.reply_route && (plan.reply_route->mark == kRefusedMark || plan.reply_route->mark == kTakenMark))
+    problems.push_back(fmt::format("the mark {}, which it needs itself (--istio-inbound-tproxy-mark)", plan.reply_route->mark));
   CapturePlan rest = plan;
   rest.steps.clear();
-  rest.reply_route.reset();
   rest.start_gate.reset();
+  rest.reply_route.reset();
   rest.needs_inbound_source6 = CapturePlan{}.needs_inbound_source6;
   if (rest != CapturePlan{}) problems.push_back("something in the plan that this backend does not know");
-  for (const Step& step : plan.steps) {
-    if ((captures_dns && is_of_dns_capture(step)) || (plan.reply_route && is_transparent(step))) continue;  // said above
+  for (const Step& step : plan.steps)
     if (std::string problem = step_problem(plan, step); !problem.empty())
       problems.push_back(fmt::format("{} ({}: {})", problem, capture::name(step.chain), step.why));
-  }
   return problems;
 }
 

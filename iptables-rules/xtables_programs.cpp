@@ -26,7 +26,8 @@ std::string Programs::hint(const std::string& said) const {
   }
   if (says("Permission denied") || says("you must be root"))
     return "; CAP_NET_ADMIN and CAP_NET_RAW are needed in this network namespace";
-  if (says("recent")) return "; the start gate needs xt_recent: leave out --start-gate, or use --backend=nft";
+  if (says("recent") || says("hashlimit"))
+    return "; --start-gate needs xt_recent, TPROXY xt_recent and xt_hashlimit: leave them out, or use --backend=nft";
   return "; a kernel option may be missing, see docs/kernel-support.md";
 }
 
@@ -53,6 +54,9 @@ Result<std::string> Programs::call(const std::vector<std::string>& arguments, co
   }
   if (output->exit_code == 0) return std::move(output->out);
   const std::string said = printable(trim(output->err), 600);
+  if (output->exit_code > 128)  // as kernel::ChildEnd has it
+    return fail(ErrorCode::environment, "{} was killed by signal {}{}", join(arguments, " "), output->exit_code - 128,
+                said.empty() ? "" : ": " + said);
   return fail(ErrorCode::environment, "{} ended with {}: {}{}", join(arguments, " "), output->exit_code, said, hint(said));
 }
 

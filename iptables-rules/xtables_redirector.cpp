@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "iptables-rules/reply_route.h"
 #include "iptables-rules/source_address.h"
 #include "iptables-rules/xtables_gate.h"
 #include "iptables-rules/xtables_programs.h"
@@ -89,25 +90,30 @@ class XtablesRedirector : public capture::Redirector {
     if (!before) return pass(before.error());
     auto source_before = nft::look_at_source(*netlink_);
     if (!source_before) return pass(source_before.error());
-    Done done{.former = *before, .had_source = source_before->is_there};
+    auto routes = nft::own_routes(*netlink_);
+    if (!routes) return pass(routes.error());
+    Done done{.former = *before, .had_source = source_before->is_there, .routes = std::move(*routes)};
     if (plan.steps.empty()) {
-      auto removed = take_away(*before);
+      auto removed = take_away(*before, done.routes);
       if (!removed) return pass(removed.error());
       if (*removed) done_ = std::move(done);
       return Applied{.changed = *removed, .notes = {"nothing is to be captured"}};
     }
     auto source = nft::ensure_source(*netlink_);
     if (!source) return pass(source.error());
-    auto changed = program(plan, *before, *source);
+    std::string route_note;
+    auto changed = program_with_routes(plan, *source, done, route_note);
     if (!changed) {
       ErrorList errors;
       errors.add(changed.error());
+      if (has_routes(plan, done)) errors.add_if_failed(nft::restore_routes(*netlink_, done.routes));
       if (source->was_added) errors.add_if_failed(nft::remove_source(*netlink_));
       return pass(errors.to_result().error());
     }
     done_ = std::move(done);
     Applied applied{.changed = *changed || source->was_added, .notes = {}};
-    if (!source->note.empty()) applied.notes.push_back(source->note);
+    for (const std::string& note : {source->note, route_note})
+      if (!note.empty()) applied.notes.push_back(note);
     if (const std::string said = torn(before->v4, before->v6); !said.empty()) applied.notes.push_back(said + "; it is whole now");
     return applied;
   }
@@ -118,6 +124,7 @@ class XtablesRedirector : public capture::Redirector {
     done_.reset();
     ErrorList errors;
     errors.add_if_failed(put_back(done.former));
+    errors.add_if_failed(nft::restore_routes(*netlink_, done.routes));
     auto now = nft::look_at_source(*netlink_);
     errors.add_if_failed(now);
     if (now && done.had_source && !now->is_there) errors.add_if_failed(nft::ensure_source(*netlink_));
@@ -136,6 +143,9 @@ class XtablesRedirector : public capture::Redirector {
     if (!source) return pass(source.error());
     if (plan.needs_inbound_source6 && source->has_v6 && !source->is_there)
       drift.differences.push_back("::6/128 is not an address of lo: the proxy cannot reach its workload by IPv6");
+    auto routes = nft::route_differences(*netlink_, plan.reply_route);
+    if (!routes) return pass(routes.error());
+    drift.differences.insert(drift.differences.end(), routes->begin(), routes->end());
     return drift;
   }
 
@@ -143,7 +153,9 @@ class XtablesRedirector : public capture::Redirector {
     done_.reset();
     auto now = look();
     if (!now) return pass(now.error());
-    return take_away(*now);
+    auto routes = nft::own_routes(*netlink_);
+    if (!routes) return pass(routes.error());
+    return take_away(*now, *routes);
   }
 
   std::vector<std::string> why_not(const CapturePlan& plan) const override { return xtables::why_not(plan); }
@@ -169,6 +181,7 @@ class XtablesRedirector : public capture::Redirector {
   struct Done {
     Standing former;
     bool had_source = false;  // ::6 was there before
+    nft::OwnRoutes routes;    // that were there before
   };
 
   /// What of ours stands.
@@ -224,6 +237,25 @@ class XtablesRedirector : public capture::Redirector {
     return text.empty() ? Result<>{} : programs_.restore(family, text);
   }
 
+  static bool has_routes(const CapturePlan& plan, const Done& done) { return plan.reply_route || !done.routes.empty(); }
+
+  /// Policy routing comes before the rules that need it, and what only the former rules needed goes after them.
+  Result<bool> program_with_routes(const CapturePlan& plan, const nft::Ensured& source, const Done& done, std::string& note) {
+    if (!has_routes(plan, done)) return program(plan, done.former, source);
+    auto ensured = nft::ensure_routes(*netlink_, plan.reply_route);
+    if (!ensured) return pass(ensured.error());
+    note = *ensured;
+    auto changed = program(plan, done.former, source);
+    if (!changed) return changed;
+    ErrorList errors;
+    errors.add_if_failed(nft::drop_other_routes(*netlink_, plan.reply_route));
+    auto now = nft::own_routes(*netlink_);
+    errors.add_if_failed(now);
+    if (errors.empty()) return *changed || *now != done.routes;
+    if (*changed) errors.add_if_failed(put_back(done.former));
+    return pass(errors.to_result().error());
+  }
+
   /// True if something had to be changed.
   Result<bool> program(const CapturePlan& plan, const Standing& before, const nft::Ensured& source) {
     if (!options_.force && all_differences(plan, before).empty()) return false;
@@ -258,18 +290,23 @@ class XtablesRedirector : public capture::Redirector {
     return differences(a, b, Family::v4).empty() && transition({}, a) == transition({}, b);
   }
 
-  Result<bool> take_away(const Standing& now) {
+  /// The rules, our policy routing (`routes` is what of it there is) and, if it is ours, the address. If one cannot be taken, the
+  /// others are put back.
+  Result<bool> take_away(const Standing& now, const nft::OwnRoutes& routes) {
     auto source = nft::look_at_source(*netlink_);
     if (!source) return pass(source.error());
     const bool is_source_ours = source->is_there && (source->is_ours || has_added_mark(now.v6));
     if (!now.empty())
       if (auto changed = change(now, {}); !changed) return pass(changed.error());
-    if (!is_source_ours) return !now.empty();
-    auto removed = nft::remove_source(*netlink_);
-    if (removed) return true;
+    Result<> removed;
+    if (!routes.empty())
+      if (auto dropped = nft::drop_other_routes(*netlink_, std::nullopt); !dropped) removed = pass(dropped.error());
+    if (removed && is_source_ours) removed = nft::remove_source(*netlink_);
+    if (removed) return !now.empty() || !routes.empty() || is_source_ours;
     ErrorList errors;
     errors.add(removed.error());
     errors.add_if_failed(put_back(now));
+    if (!routes.empty()) errors.add_if_failed(nft::restore_routes(*netlink_, routes));
     return pass(errors.to_result().error());
   }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The iptables backend, for machines where nftables by netlink cannot be had: chains WEIR_… in the tables filter and nat of both
-// families, programmed by iptables-restore.
+// The iptables backend, for machines where nftables by netlink cannot be had: chains WEIR_… in the tables raw, mangle, filter and
+// nat of both families, programmed by iptables-restore.
 #pragma once
 
 #include <memory>

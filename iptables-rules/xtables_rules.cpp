@@ -7,6 +7,7 @@
 
 #include "iptables-rules/xtables_gate.h"
 #include "iptables-rules/xtables_step.h"
+#include "iptables-rules/xtables_unanswered.h"
 
 namespace weir::xtables {
 
@@ -37,10 +38,17 @@ class Compiler {
   Compiler(const CapturePlan& plan, Family family) : plan_(plan), family_(family) {}
 
   Tables compile() {
-    Table mangle{.name = "mangle", .chains = {}, .jumps = {}}, filter{.name = "filter", .chains = {}, .jumps = {}},
-        nat{.name = "nat", .chains = {}, .jumps = {}};
+    Table raw{.name = "raw", .chains = {}, .jumps = {}}, mangle{.name = "mangle", .chains = {}, .jumps = {}},
+        filter{.name = "filter", .chains = {}, .jumps = {}}, nat{.name = "nat", .chains = {}, .jumps = {}};
+    table_ = &raw;  // before connection tracking
+    zones(Chain::guard_inbound, "PREROUTING");
+    zones(Chain::guard_outbound, "OUTPUT");
     table_ = &mangle;  // after connection tracking, before NAT
     capture(Chain::tracked_inbound, {}, "PREROUTING");
+    transparent();
+    capture(Chain::transparent_inbound, Chain::guard_inbound, "PREROUTING");
+    capture(Chain::mark_outbound, {}, "OUTPUT");
+    answering();
     table_ = &filter;
     guard(Chain::guard_inbound, "INPUT");
     guard(Chain::guard_outbound, "OUTPUT");
@@ -48,10 +56,11 @@ class Compiler {
     table_ = &nat;
     capture(Chain::to_inbound, {}, "");
     capture(Chain::to_outbound, {}, "");
+    capture(Chain::to_dns, {}, "");
     capture(Chain::inbound, Chain::guard_inbound, "PREROUTING");
     capture(Chain::outbound, Chain::guard_outbound, "OUTPUT");
     Tables tables;
-    for (Table* table : {&mangle, &filter, &nat})
+    for (Table* table : {&raw, &mangle, &filter, &nat})
       if (!table->empty()) tables.push_back(std::move(*table));
     return tables;
   }
@@ -87,7 +96,7 @@ class Compiler {
   void guard(Chain which, std::string_view from) {
     UserChain chain{.name = chain_name(which), .rules = {}};
     for (const Step& step : plan_.steps) {
-      if (step.chain != which) continue;
+      if (step.chain != which || step.verdict == Verdict::zone) continue;
       if (step.verdict == Verdict::open_gate) {
         for (const std::string& rule : rules_of(step)) chain.rules.push_back(with_condition(rule, gate_opens(family_)));
         continue;
@@ -97,6 +106,62 @@ class Compiler {
       for (const std::string& rule : rules_of(local))
         chain.rules.push_back(with_condition(rule, "-m conntrack ! --ctstate DNAT") + " -j REJECT --reject-with tcp-reset");
     }
+    if (const Step* refused = unanswered(); refused != nullptr && which == Chain::guard_inbound)
+      chain.rules.push_back(with_condition(StepRules(*refused, family_).common(), is_refused()) +
+                            " -j REJECT --reject-with tcp-reset");
+    if (chain.rules.empty()) return;
+    jump(from, chain.name);
+    table_->chains.push_back(std::move(chain));
+  }
+
+  /// The reset for connections that no transparent socket takes.
+  const Step* unanswered() const {
+    for (const Step& step : plan_.steps)
+      if (step.chain == Chain::to_transparent && step.verdict == Verdict::reset) return &step;
+    return nullptr;
+  }
+
+  /// TPROXY drops what no transparent socket takes, and nothing can be asked for such a socket before. But whoever is dropped
+  /// sends its SYN again after a second: where no connection has been answered for two, a SYN that comes twice within them is
+  /// refused, in filter, where REJECT works. A proxy that answers is not asked, and one that was idle gets the first SYN.
+  void transparent() {
+    UserChain chain{.name = chain_name(Chain::to_transparent), .rules = {}};
+    for (const Step& step : plan_.steps) {
+      if (step.chain != Chain::to_transparent) continue;
+      const std::string common = StepRules(step, family_).common();
+      if (step.verdict == Verdict::hold)
+        chain.rules.push_back(with_condition(common, gate_holds(family_, *plan_.start_gate)) + " -j DROP");
+      if (step.verdict != Verdict::transparent) continue;
+      if (const Step* refused = unanswered(); refused != nullptr) {
+        const std::string why = StepRules(*refused, family_).common();
+        chain.rules.push_back(with_condition(why, came_twice(family_)) +
+                              fmt::format(" -j MARK --set-xmark {:#x}/0xffffffff", kRefusedMark));
+        chain.rules.push_back(with_condition(why, is_refused()) + " -j RETURN");
+        chain.rules.push_back(common + fmt::format(" -j CONNMARK --set-xmark {:#x}/0xffffffff", kTakenMark));
+      }
+      chain.rules.push_back(fmt::format("{} -j TPROXY --on-port {} --on-ip {} --tproxy-mark 0x0/0x0", common, step.redirect_port,
+                                        family_ == Family::v4 ? "0.0.0.0" : "::"));
+    }
+    if (!chain.rules.empty()) table_->chains.push_back(std::move(chain));
+  }
+
+  /// Notes that the proxy answers.
+  void answering() {
+    const Step* refused = unanswered();
+    if (refused == nullptr) return;
+    UserChain chain{.name = std::string(kChainPrefix) + "ANSWERING", .rules = {}};
+    chain.rules.push_back(
+        fmt::format("-p tcp -m tcp --tcp-flags SYN,ACK SYN,ACK {} {} {}", is_taken(), answers(family_), comment(refused->why)));
+    jump("OUTPUT", chain.name);
+    table_->chains.push_back(std::move(chain));
+  }
+
+  /// A packet that has a zone keeps it, whatever rules of CT come after.
+  void zones(Chain which, std::string_view from) {
+    UserChain chain{.name = chain_name(which), .rules = {}};
+    for (const Step& step : plan_.steps)
+      if (step.chain == which && step.verdict == Verdict::zone)
+        for (const std::string& rule : rules_of(step)) chain.rules.push_back(fmt::format("{} -j CT --zone {}", rule, step.zone));
     if (chain.rules.empty()) return;
     jump(from, chain.name);
     table_->chains.push_back(std::move(chain));
@@ -105,16 +170,22 @@ class Compiler {
   void hold() {
     UserChain chain{.name = std::string(kChainPrefix) + "HOLD", .rules = {}};
     for (const Step& step : plan_.steps) {
-      if (step.verdict != Verdict::hold) continue;
+      if (step.verdict != Verdict::hold || step.chain == Chain::to_transparent) continue;
       for (const Step& next : plan_.steps)
         if (next.chain == step.chain && next.verdict == Verdict::redirect)
-          chain.rules.push_back(
-              fmt::format("-p tcp -m tcp --dport {} --tcp-flags SYN,ACK SYN -m conntrack --ctstate DNAT {} {} -j DROP",
-                          next.redirect_port, gate_holds(family_, *plan_.start_gate), comment(step.why)));
+          chain.rules.push_back(fmt::format("{} -m conntrack --ctstate DNAT {} {} -j DROP", first_packet(next),
+                                            gate_holds(family_, *plan_.start_gate), comment(step.why)));
     }
     if (chain.rules.empty()) return;
     for (const char* from : {"INPUT", "OUTPUT"}) jump(from, chain.name);
     table_->chains.push_back(std::move(chain));
+  }
+
+  /// As NAT has just made it.
+  static std::string first_packet(const Step& redirect) {
+    if (redirect.match.protocol == Match::Protocol::udp)
+      return fmt::format("-p udp -m udp --dport {} -m conntrack --ctstate NEW", redirect.redirect_port);
+    return fmt::format("-p tcp -m tcp --dport {} --tcp-flags SYN,ACK SYN", redirect.redirect_port);
   }
 
   static std::string with_condition(std::string rule, std::string_view condition) {
@@ -122,6 +193,7 @@ class Compiler {
   }
 
   void capture(Chain which, std::optional<Chain> guards, std::string_view from) {
+    if (std::none_of(plan_.steps.begin(), plan_.steps.end(), [&](const Step& step) { return step.chain == which; })) return;
     UserChain chain{.name = chain_name(which), .rules = {}};
     for (const Step& step : plan_.steps)
       if (guards && step.chain == *guards && step.verdict == Verdict::reset) add_step(chain, step, "RETURN");
@@ -136,6 +208,10 @@ class Compiler {
     switch (step.verdict) {
       case Verdict::capture_inbound: return chain_name(Chain::to_inbound);
       case Verdict::capture_outbound: return chain_name(Chain::to_outbound);
+      case Verdict::capture_dns: return chain_name(Chain::to_dns);
+      case Verdict::capture_transparent: return chain_name(Chain::to_transparent);
+      case Verdict::mark: return fmt::format("MARK --set-xmark {:#x}/0xffffffff", step.mark);
+      case Verdict::mark_connection: return fmt::format("CONNMARK --set-xmark {:#x}/0xffffffff", step.mark);
       case Verdict::drop: return "DROP";
       case Verdict::redirect: return fmt::format("REDIRECT --to-ports {}", step.redirect_port);
       default: return "RETURN";

@@ -33,7 +33,7 @@ struct Jump {
 
 /// What is ours in one table of one family.
 struct Table {
-  std::string name;  ///< "filter", "nat"
+  std::string name;  ///< "raw", "mangle", "filter", "nat"
   std::vector<UserChain> chains;
   std::vector<Jump> jumps;  ///< in the order of their positions
   bool empty() const { return chains.empty() && jumps.empty(); }

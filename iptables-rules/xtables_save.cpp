@@ -70,7 +70,10 @@ class TableReader {
 };
 
 /// As compile() orders them.
-int rank(const Table& table) { return table.name == "mangle" ? 0 : table.name == "filter" ? 1 : table.name == "nat" ? 2 : 3; }
+std::ptrdiff_t rank(const Table& table) {
+  static constexpr std::string_view kOrder[] = {"raw", "mangle", "filter", "nat"};
+  return std::find(std::begin(kOrder), std::end(kOrder), table.name) - std::begin(kOrder);
+}
 
 }  // namespace
 

@@ -58,11 +58,8 @@ StepRules::StepRules(const Step& step, Family family) : step_(step), match_(step
   fix();
   add_list(match_.source, "-s");
   add_list(match_.destination, "-d");
-  std::vector<std::string> ports, source_ports;
-  for (const PortRange& ports_of : match_.source_ports.ranges()) source_ports.push_back("--sport " + range(ports_of));
-  add_alternatives(std::move(source_ports));
-  for (const PortRange& ports_of : match_.ports.ranges()) ports.push_back("--dport " + range(ports_of));
-  if (match_.ports != PortSet::all()) add_alternatives(std::move(ports));
+  add_ports(match_.source_ports, "--sport");
+  add_ports(match_.ports, "--dport");
   add_alternatives(owners("uid", match_.uids));
   add_alternatives(owners("gid", match_.gids));
 }
@@ -85,7 +82,7 @@ std::vector<std::string> StepRules::combinations(bool only_lists) const {
     for (std::size_t i = 0; i < lists_.size(); ++i) chosen.push_back(lists_[i][at[i]]);
     // Ports need their protocol in the same rule.
     const bool has_ports = !match_.ports.empty() || !match_.source_ports.empty();
-    rules.push_back(only_lists ? written(chosen, "", has_ports ? "-p tcp -m tcp" : "", "")
+    rules.push_back(only_lists ? written(chosen, "", has_ports ? ported_protocol() : "", "")
                                : written(chosen, addresses_, protocol_, rest_));
     std::size_t i = lists_.size();
     while (i > 0 && ++at[i - 1] == lists_[i - 1].size()) at[--i] = 0;
@@ -98,17 +95,23 @@ void StepRules::fix() {
   if (!match_.in_interface.empty()) append(addresses_, "-i " + match_.in_interface);
   if (!match_.not_in_interface.empty()) append(addresses_, "! -i " + match_.not_in_interface);
   if (!match_.out_interface.empty()) append(addresses_, "-o " + match_.out_interface);
-  const bool looks_at_tcp =
-      match_.syn != Match::Syn::any || !match_.ports.empty() || !match_.not_ports.empty() || !match_.source_ports.empty();
+  const bool lists_ports = !match_.ports.empty() || !match_.source_ports.empty();
+  const bool looks_at_tcp = match_.syn != Match::Syn::any || lists_ports || !match_.not_ports.empty();
   if (match_.protocol == Match::Protocol::not_tcp)
     protocol_ = "! -p tcp";
+  else if (match_.protocol == Match::Protocol::udp)
+    protocol_ = "-p udp";
   else if (match_.protocol == Match::Protocol::tcp || looks_at_tcp)
     protocol_ = "-p tcp";
-  if (match_.syn != Match::Syn::any || !match_.ports.empty() || !match_.source_ports.empty()) append(protocol_, "-m tcp");
+  if (match_.syn != Match::Syn::any || lists_ports) protocol_ = ported_protocol();
   if (match_.syn != Match::Syn::any)
     append(protocol_, match_.syn == Match::Syn::first ? "--tcp-flags SYN,ACK SYN" : "! --tcp-flags SYN,ACK SYN");
   exclude_ports();
   if (match_.to_this_sandbox) append(rest_, "-m addrtype --dst-type LOCAL");
+  if (match_.from_elsewhere) append(rest_, "-m addrtype ! --src-type LOCAL");
+  if (match_.mark) append(rest_, fmt::format("-m mark --mark {:#x}", *match_.mark));
+  if (match_.not_mark) append(rest_, fmt::format("-m mark ! --mark {:#x}", *match_.not_mark));
+  if (match_.connection_mark) append(rest_, fmt::format("-m connmark --mark {:#x}", *match_.connection_mark));
   if (match_.is_invalid) append(rest_, "-m conntrack --ctstate INVALID");
   exclude_owners("uid", match_.not_uids);
   exclude_owners("gid", match_.not_gids);
@@ -142,6 +145,17 @@ void StepRules::add_alternatives(std::vector<std::string> list) {
   if (!list.empty()) lists_.push_back(std::move(list));
 }
 
+void StepRules::add_ports(const PortSet& ports, std::string_view flag) {
+  if (ports == PortSet::all()) return;
+  std::vector<std::string> found;
+  for (const PortRange& ports_of : ports.ranges()) found.push_back(fmt::format("{} {}", flag, range(ports_of)));
+  add_alternatives(std::move(found));
+}
+
+std::string StepRules::ported_protocol() const {
+  return match_.protocol == Match::Protocol::udp ? "-p udp -m udp" : "-p tcp -m tcp";
+}
+
 void StepRules::add_list(const std::vector<Cidr>& list, std::string_view flag) {
   if (list.empty()) return;
   const std::vector<Cidr> mine = of_family(list, family_);
@@ -161,7 +175,7 @@ std::string StepRules::written(const std::vector<std::string>& chosen, std::stri
   append(rule, addresses);
   append(rule, protocol);
   for (const std::string& part : chosen)
-    if (part.starts_with("--dport") || part.starts_with("--sport")) append(rule, part);
+    if (part.starts_with("--sport") || part.starts_with("--dport")) append(rule, part);
   append(rule, rest);
   for (const std::string& part : chosen)
     if (part.starts_with("-m owner")) append(rule, part);

@@ -39,6 +39,9 @@ class StepRules {
   void exclude_ports();
   void exclude_owners(std::string_view kind, std::vector<std::uint32_t> ids);
   void add_alternatives(std::vector<std::string> list);
+  void add_ports(const PortSet& ports, std::string_view flag);
+  /// With the match that knows its ports.
+  std::string ported_protocol() const;
   void add_list(const std::vector<Cidr>& list, std::string_view flag);
   std::string written(const std::vector<std::string>& chosen, std::string_view addresses, std::string_view protocol,
                       std::string_view rest) const;

@@ -48,7 +48,8 @@ std::string saved(const Tables& tables) {
 }
 
 TEST_CASE("the rules of a policy, word by word") {
-  for (const auto& [name, config] : {std::pair{"default", kDefault}, std::pair{"lists", kLists}, std::pair{"nothing", "-m NONE"}})
+  for (const auto& [name, config] : {std::pair{"default", kDefault}, std::pair{"lists", kLists}, std::pair{"nothing", "-m NONE"},
+                                     std::pair{"dns", "REDIRECT_DNS=1 -b * -i *"}, std::pair{"tproxy", "-m TPROXY -b * -i *"}})
     test::check_golden(std::string(WEIR_TESTDATA) + "/xtables-" + name + ".txt", rendered(plan_of(config)));
 }
 
@@ -190,9 +191,9 @@ TEST_CASE("what this backend cannot express is refused, all at once") {
   CHECK(why_not(plan).size() == 4);
   plan.start_gate = std::chrono::hours(24 * 30);
   CHECK(why_not(plan).size() == 5);
-  plan = plan_of("CAPTURE_ALL_DNS=1 REDIRECT_DNS=1 -b * -i * -o 53");
-  CHECK(why_not(plan) == std::vector<std::string>{"DNS capture (--redirect-dns)"});
-  CHECK(why_not(plan_of("-m TPROXY -b * -i *")) == std::vector<std::string>{"TPROXY (--istio-inbound-interception-mode)"});
+  CHECK(why_not(plan_of("CAPTURE_ALL_DNS=1 REDIRECT_DNS=1 -m TPROXY -b * -i * -o 53")).empty());
+  CHECK(why_not(plan_of("-m TPROXY -b * -i * -t 1340")) ==
+        std::vector<std::string>{"the mark 1340, which it needs itself (--istio-inbound-tproxy-mark)"});
   auto applied = make_xtables_redirector(Variant::nft, nullptr)->apply(plan);
   REQUIRE(!applied);
   CHECK(applied.error().code() == ErrorCode::environment);

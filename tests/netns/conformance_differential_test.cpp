@@ -67,8 +67,8 @@ class Dice {
     else if (once_in(4))
       policy.owner_groups.exclude = {1000};
     policy.drop_invalid = once_in(4);
-    if (kind() == Kind::nft && once_in(3)) policy.mode = capture::Mode::tproxy;
-    if (kind() == Kind::nft && once_in(3)) {
+    if (once_in(3)) policy.mode = capture::Mode::tproxy;
+    if (once_in(3)) {
       policy.dns = one_of<Selection>({Selection::list, Selection::all});
       if (policy.dns == Selection::list)
         policy.dns_servers = some_of<IpAddr>({matrix::address("REM", Family::v4), matrix::address("REM", Family::v6),
@@ -172,7 +172,7 @@ TEST_CASE("judge says what the kernel does, for random policies and packets" * d
                     Lab::backend()->render(plan));
     }
   }
-  CHECK((policies < 20 || seen.size() == (kind() == Kind::nft ? 5 : 4)));
+  CHECK((policies < 20 || seen.size() == 5));
 }
 
 }  // namespace

@@ -36,24 +36,14 @@ TEST_CASE("kernel, table and judge agree on every row in both families") {
   std::string config;
   CapturePlan plan;
   int rows = 0;
-  bool is_refused = false;
   auto all = matrix::read(WEIR_SOURCE_ROOT "/tests/data/capture_matrix.tsv");
   for (auto& row : matrix::read(WEIR_SOURCE_ROOT "/tests/data/capture_measured.tsv")) all.push_back(std::move(row));
   for (const auto& row : all) {
     if (row.config != config) {
       config = row.config;
       plan = plan_of(config);
-      // To be asked of the other backends too once they can.
-      is_refused = kind() != Kind::nft && (config.find("REDIRECT_DNS") != std::string::npos || plan.reply_route);
-      if (is_refused) {
-        auto refused = Lab::backend()->apply(plan);
-        REQUIRE(!refused);
-        CHECK(refused.error().to_text().find("cannot express") != std::string::npos);
-      } else {
-        apply(plan);
-      }
+      apply(plan);
     }
-    if (is_refused) continue;
     const std::string context = row.name() + " with " + row.config;
     CAPTURE(context);
     CAPTURE(lab.hint());
@@ -61,7 +51,7 @@ TEST_CASE("kernel, table and judge agree on every row in both families") {
     CHECK(capture::judge(plan, matrix::packet(row)).outcome == matrix::outcome(row));
     ++rows;
   }
-  CHECK(rows > (kind() == Kind::nft ? 640 : 250));
+  CHECK(rows > 640);
 }
 
 TEST_CASE("a proxy that is not there: captured connections are reset, all others work (rows E1 to E3)") {
@@ -78,7 +68,7 @@ TEST_CASE("a proxy that is not there: captured connections are reset, all others
   }
 }
 
-TEST_CASE("a query of the workload and one of the proxy from the same port do not meet (row F13)" * doctest::test_suite("nft")) {
+TEST_CASE("a query of the workload and one of the proxy from the same port do not meet (row F13)") {
   Lab& lab = Lab::instance();
   lab.reset();
   apply(plan_of("CAPTURE_ALL_DNS=true REDIRECT_DNS=true -b * -i *"));
@@ -117,7 +107,7 @@ TEST_CASE("remove leaves the namespace as it was") {
   const std::string before = state_of_namespace();
   std::vector<std::string> configs = {kDefaultConfig, "DROP_INVALID=1 -b *",
                                       "-b 80,90 -i 10.0.0.0/8,fd00::/8 -x 10.1.0.0/16 -k vnet0 -c eth1 -q 1-5 -o 22"};
-  if (kind() == Kind::nft) configs.insert(configs.end(), {"CAPTURE_ALL_DNS=1 REDIRECT_DNS=1 -b * -i *", kTproxyConfig});
+  configs.insert(configs.end(), {"CAPTURE_ALL_DNS=1 REDIRECT_DNS=1 -b * -i *", kTproxyConfig});
   for (const std::string& config : configs) {
     apply(gated(config, std::chrono::seconds(30)));
     CHECK(state_of_namespace() != before);
@@ -256,7 +246,7 @@ TEST_CASE("the proxy's call to another machine opens the gate like any packet of
   CHECK(app_to_remote(Family::v4) == concrete(kOut, Family::v4));
 }
 
-TEST_CASE("when the gate's time is over, captured connections are refused if there is no proxy" * doctest::test_suite("nft")) {
+TEST_CASE("when the gate's time is over, captured connections are refused if there is no proxy") {
   Lab& lab = Lab::instance();
   lab.reset();
   lab.stop_proxy();

@@ -7,8 +7,7 @@
 namespace weir::conformance {
 namespace {
 
-TEST_CASE("TPROXY: a proxy that is not there, or has no transparent socket: reset, in no case past it (rows E1 to E3, D6)" *
-          doctest::test_suite("nft")) {
+TEST_CASE("TPROXY: a proxy that is not there, or has no transparent socket: reset, in no case past it (rows E1 to E3, D6)") {
   Lab& lab = Lab::instance();
   lab.reset();
   apply(plan_of(kTproxyConfig));
@@ -30,7 +29,7 @@ TEST_CASE("TPROXY: a proxy that is not there, or has no transparent socket: rese
   }
 }
 
-TEST_CASE("TPROXY: works with src_valid_mark and strict reverse path filters (hazard D8)" * doctest::test_suite("nft")) {
+TEST_CASE("TPROXY: works with src_valid_mark and strict reverse path filters (hazard D8)") {
   Lab& lab = Lab::instance();
   lab.reset();
   apply(plan_of(kTproxyConfig));
@@ -45,8 +44,7 @@ TEST_CASE("TPROXY: works with src_valid_mark and strict reverse path filters (ha
   shell("for i in all eth0 lo; do sysctl -qw net.ipv4.conf.$i.src_valid_mark=0 net.ipv4.conf.$i.rp_filter=0; done");
 }
 
-TEST_CASE("TPROXY: connections that are older than the rules survive enrolment and its end, both ways (row E4)" *
-          doctest::test_suite("nft")) {
+TEST_CASE("TPROXY: connections that are older than the rules survive enrolment and its end, both ways (row E4)") {
   Lab& lab = Lab::instance();
   for (Family family : kBothFamilies) {
     CAPTURE(to_text(family));
@@ -66,8 +64,7 @@ TEST_CASE("TPROXY: connections that are older than the rules survive enrolment a
   }
 }
 
-TEST_CASE("TPROXY: what is forwarded to a virtual machine is redirected, since no socket here is its own" *
-          doctest::test_suite("nft")) {
+TEST_CASE("TPROXY: what is forwarded to a virtual machine is redirected, since no socket here is its own") {
   Lab& lab = Lab::instance();
   lab.reset();
   apply(plan_of(kTproxyConfig));
@@ -83,7 +80,7 @@ TEST_CASE("TPROXY: what is forwarded to a virtual machine is redirected, since n
         in_remote + "ip -6 route del fd03::/64");
 }
 
-TEST_CASE("TPROXY: policy routing is added once, follows its flags, and others' stays" * doctest::test_suite("nft")) {
+TEST_CASE("TPROXY: policy routing is added once, follows its flags, and others' stays") {
   Lab::instance().reset();
   const std::string list =
       "ip rule; ip -6 rule; ip route show table all type local default; ip -6 route show table all type local "
@@ -120,19 +117,23 @@ TEST_CASE("TPROXY: policy routing is added once, follows its flags, and others' 
   shell("ip route del default table 133");
 }
 
-TEST_CASE("TPROXY: check names what is missing of the routing too, and apply mends it" * doctest::test_suite("nft")) {
-  check_names_damages(
-      plan_of(kTproxyConfig),
-      {"ip rule del fwmark 1337 lookup 133", "ip -6 rule del fwmark 1337 lookup 133", "ip route flush table 133",
-       "ip -6 route flush table 133", "nft flush chain inet weir to_transparent", "nft flush chain inet weir mark_outbound"});
+TEST_CASE("TPROXY: check names what is missing of the routing too, and apply mends it") {
+  std::vector<std::string> damages = {"ip rule del fwmark 1337 lookup 133", "ip -6 rule del fwmark 1337 lookup 133",
+                                      "ip route flush table 133", "ip -6 route flush table 133"};
+  const char* variant = kind() == Kind::iptables_nft ? "nft" : "legacy";
+  for (const auto& [chain, chain_of_iptables] :
+       {std::pair{"to_transparent", "WEIR_TO_TRANSPARENT"}, std::pair{"mark_outbound", "WEIR_MARK_OUTBOUND"}})
+    damages.push_back(kind() == Kind::nft ? fmt::format("nft flush chain inet weir {}", chain)
+                                          : fmt::format("ip6tables-{} -w -t mangle -F {}", variant, chain_of_iptables));
+  check_names_damages(plan_of(kTproxyConfig), damages);
 }
 
-TEST_CASE("TPROXY: the start gate holds inbound connections too" * doctest::test_suite("nft")) {
+TEST_CASE("TPROXY: the start gate holds inbound connections too") {
   Lab& lab = Lab::instance();
   enrol_with_gate(kTproxyConfig, std::chrono::seconds(600));
   CHECK(remote_to_app(Family::v4, 200) == "TIMEOUT");
   CHECK(remote_to_app(Family::v6, 200) == "TIMEOUT");
-  lab.pod(1337, 1337).ask("udp 127.0.0.1 9 - 0");
+  for (const char* heartbeat : {"udp 127.0.0.1 9 - 0", "udp ::1 9 - 0"}) lab.pod(1337, 1337).ask(heartbeat);
   CHECK(remote_to_app(Family::v4) == concrete(kTransparent, Family::v4));
   CHECK(remote_to_app(Family::v6) == concrete(kTransparent, Family::v6));
 }
