@@ -50,7 +50,7 @@ class FakeNetlink : public kernel::Netlink {
     if ((header.nlmsg_type & 0xff) == NFT_MSG_GETGEN) return std::vector{generation()};
     return std::vector<kernel::NetlinkMessage>{};
   }
-  /// As the kernel does, a table that is deleted but is not there is refused: probes count on it.
+  /// What ends with the deletion of a table leaves nothing: a probe.
   Result<std::optional<kernel::BatchRefusal>> transact(const std::vector<kernel::NetlinkMessage>& batch,
                                                        std::optional<std::uint32_t>) override {
     if (auto failed = call("transact " + std::to_string(batch.size()))) return pass(*failed);
@@ -59,7 +59,7 @@ class FakeNetlink : public kernel::Netlink {
       return kernel::BatchRefusal{kernel_->refuse_message - 1, kernel_->fail_with};
     nlmsghdr last;
     std::memcpy(&last, batch.back().data(), sizeof last);
-    if ((last.nlmsg_type & 0xff) == NFT_MSG_DELTABLE) return kernel::BatchRefusal{batch.size() - 1, ENOENT};
+    if ((last.nlmsg_type & 0xff) == NFT_MSG_DELTABLE) return std::nullopt;
     kernel_->committed += batch.size();
     return std::nullopt;
   }
