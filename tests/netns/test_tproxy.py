@@ -18,32 +18,6 @@ NET_ADMIN = 1 << 12
 TPROXY = {"ISTIO_META_INTERCEPTION_MODE": "TPROXY"}
 
 
-def rules(pod):
-    """What a pod needs for TPROXY, in the words of the foreign tools."""
-    pod.sh("""
-      nft -f - <<'END'
-table inet test {
-  chain prerouting {
-    type filter hook prerouting priority mangle; policy accept;
-    meta l4proto != tcp accept
-    meta mark 1337 ct mark set meta mark accept
-    iifname "lo" accept
-    tcp dport { 15008, 15020, 15021, 15090 } accept
-    meta l4proto tcp ct direction original meta nfproto ipv4 tproxy ip to :15006 meta mark set 1338 accept
-    meta l4proto tcp ct direction original meta nfproto ipv6 tproxy ip6 to :15006 meta mark set 1338 accept
-  }
-  chain output {
-    type route hook output priority mangle; policy accept;
-    meta l4proto tcp ct mark 1337 meta mark set ct mark
-  }
-}
-END
-      for family in -4 -6; do
-        ip $family rule add fwmark 1337 lookup 133
-        ip $family route add local default dev lo table 133
-      done""")
-
-
 def status(process):
     """Fields of /proc/PID/status of what a launcher has become."""
     with open(f"/proc/{process.pid}/status") as file:
@@ -65,7 +39,7 @@ with lab.Lab(pods=["client", "echo-v1"]) as net:
     net.set_rules(wait=False)
     net.start_agent()
     client.enrol()
-    rules(echo)
+    echo.enrol("-m", "TPROXY")
     for pod in (client, echo):
         pod.start_apps()
     client.start_proxy()
