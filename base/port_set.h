@@ -29,6 +29,12 @@ class PortSet {
   /// The error (usage) names the bad item and its value.
   static Result<PortSet> parse(std::string_view list);
 
+  static PortSet of(Port port) {
+    PortSet set;
+    set.add(port);
+    return set;
+  }
+
   void add(PortRange range);
   void add(Port port) { add({port, port}); }
   bool contains(Port port) const;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
+#include <fmt/format.h>
+
 #include "capture/plan.h"
 
 namespace weir::capture {
@@ -39,23 +41,29 @@ bool matches_place(const Match& match, const Packet& packet) {
   if (!match.in_interface.empty() && !is_interface(match.in_interface, in)) return false;
   if (!match.out_interface.empty() && !is_interface(match.out_interface, out)) return false;
   if (!match.not_in_interface.empty() && is_interface(match.not_in_interface, in)) return false;
+  if (!match.not_out_interface.empty() && is_interface(match.not_out_interface, out)) return false;
   if (match.is_invalid && !packet.is_invalid) return false;
   if (match.from_elsewhere && !packet.from_elsewhere) return false;
+  if (match.to_excluded_domain && !packet.to_excluded_domain) return false;
+  if (match.proxy_is_down && !packet.proxy_is_down) return false;
   return !match.to_this_sandbox || packet.to_this_sandbox;
 }
 
 bool matches_marks(const Match& match, const Packet& packet) {
   if (match.connection_mark) return false;  // a connection that opens has none yet
+  if (match.sender_mark && !match.sender_mark->contains(packet.mark)) return false;
   return (!match.mark || *match.mark == packet.mark) && (!match.not_mark || *match.not_mark != packet.mark);
 }
 
 /// A packet that no socket of this sandbox sent has no owner: neither "is" nor "is not" holds (nft's meta skuid).
 bool matches_owner(const Match& match, const Packet& packet) {
-  const bool asks = !(match.uids.empty() && match.not_uids.empty() && match.gids.empty() && match.not_gids.empty());
+  const bool asks =
+      !(match.uids.empty() && match.not_uids.empty() && match.gids.empty() && match.not_gids.empty() && !match.cgroup);
   if (asks && packet.from_outside) return false;
   if (!match.uids.empty() && !contains(match.uids, packet.uid)) return false;
   if (contains(match.not_uids, packet.uid)) return false;
   if (!match.gids.empty() && !contains(match.gids, packet.gid)) return false;
+  if (match.cgroup && !match.cgroup->contains(packet.cgroup)) return false;
   return !contains(match.not_gids, packet.gid);
 }
 
@@ -69,6 +77,7 @@ bool goes_on(const Step& step, const Packet& packet) {
   switch (step.verdict) {
     case Verdict::zone:
     case Verdict::open_gate:
+    case Verdict::proxy_lives:
     case Verdict::mark:
     case Verdict::mark_connection: return true;
     case Verdict::hold: return !packet.gate_is_closed;
@@ -87,6 +96,10 @@ const Step* walk(const CapturePlan& plan, Chain chain, Packet& packet) {
 }
 
 Judgement decided(Outcome outcome, const Step& step, Port port = 0) { return {outcome, port, &step, step.why}; }
+
+Outcome refused_by(Verdict verdict) {
+  return verdict == Verdict::drop ? Outcome::dropped : verdict == Verdict::refuse ? Outcome::refused : Outcome::reset;
+}
 
 struct Captured {
   Chain chain;
@@ -110,6 +123,7 @@ std::string_view name(Outcome outcome) {
     case Outcome::held: return "held";
     case Outcome::dropped: return "dropped";
     case Outcome::dns: return "to the proxy's DNS port";
+    case Outcome::refused: return "refused";
   }
   return "?";
 }
@@ -122,6 +136,9 @@ Judgement captured(const CapturePlan& plan, const Step& step, Packet packet) {
   const Step* target = walk(plan, where.chain, packet);
   if (target == nullptr) return decided(Outcome::direct, step);
   if (target->verdict == Verdict::hold) return decided(Outcome::held, *target);
+  if (target->verdict == Verdict::pass) return decided(Outcome::direct, *target);
+  if (packet.proxy_is_down)
+    return {Outcome::reset, 0, target, fmt::format("--when-proxy-down=closed: nobody listens on port {}", target->redirect_port)};
   return decided(where.outcome, step, target->redirect_port);
 }
 
@@ -140,7 +157,10 @@ Judgement judge(const CapturePlan& plan, const Packet& packet) {
   if (!plan.start_gate || opens_gate(plan, packet)) seen.gate_is_closed = false;
 
   if (const Step* step = walk(plan, packet.from_outside ? Chain::guard_inbound : Chain::guard_outbound, seen))
-    return decided(Outcome::reset, *step);
+    return decided(refused_by(step->verdict), *step);
+  if (!packet.from_outside)
+    if (const Step* step = walk(plan, Chain::udp_outbound, seen); step != nullptr && step->verdict == Verdict::refuse)
+      return decided(Outcome::refused, *step);
   if (!packet.from_outside) walk(plan, Chain::mark_outbound, seen);  // it decides nothing but marks
   Packet arriving = seen;  // what stays in the sandbox comes in by lo, and there nobody owns it any more
   arriving.from_outside = true;

@@ -76,6 +76,7 @@ inline ParseOutcome parse_config(const std::string& config) {
     ++i;
   }
   Accounts accounts;  // whose resolv.conf names REM
+  accounts.cgroup_of = [](const std::string&) { return std::optional<std::uint64_t>(1); };
   accounts.dns_servers = [] { return std::vector{address("REM", Family::v4), address("REM", Family::v6)}; };
   return parse_options(flags, environment, accounts);
 }
@@ -97,7 +98,10 @@ inline Packet packet(const Row& row) {
   std::string source = packet.from_outside ? (row.from == "vm" ? "VM" : "REM") : "POD";
   if (packet.destination.is_loopback()) source = "LO";
   if (packet.destination == address("MAGIC", row.family)) source = "MAGIC";  // an address of lo is its own best source in IPv6
-  if (row.source != "-") source = row.source;
+  if (row.source.starts_with("mark="))
+    packet.mark = static_cast<std::uint32_t>(parse_uint(std::string_view(row.source).substr(5)).value());
+  else if (row.source != "-")
+    source = row.source;
   if (auto taken = borrowed(row.source)) {
     source = taken->name;
     packet.mark = taken->mark;
@@ -110,6 +114,7 @@ inline Packet packet(const Row& row) {
 /// What judge must say for the row's expected text.
 inline Outcome outcome(const Row& row) {
   if (row.expected == "RST") return Outcome::reset;
+  if (row.expected == "REFUSED") return Outcome::refused;
   if (row.expected == "TIMEOUT") return Outcome::dropped;
   if (row.expected.starts_with("IN15")) return Outcome::inbound;
   if (row.expected.starts_with("OUT15")) return Outcome::outbound;

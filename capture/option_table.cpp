@@ -21,6 +21,15 @@ void read_mode(Parsed& draft, std::string_view value, const Accounts&, Wrong& wr
     wrong.push_back(fmt::format("\"{}\" is not an interception mode; write REDIRECT, TPROXY or NONE", printable(value)));
 }
 
+/// "none" is a number that nobody has: the last but one, which no kernel gives away by itself. So no list is ever empty, which
+/// would mean everybody.
+void read_proxy_uids(Parsed& draft, std::string_view value, const Accounts& accounts, Wrong& wrong) {
+  if (value == "none")
+    draft.policy.proxy_uids = {kNobodysId};
+  else
+    read_ids(value, accounts.uid_of, "user", draft.policy.proxy_uids, wrong);
+}
+
 void read_probe_timeout(Parsed& draft, std::string_view value, const Accounts&, Wrong& wrong) {
   auto duration = parse_duration(value);
   if (duration && *duration <= Nanoseconds::zero())
@@ -122,8 +131,9 @@ const std::vector<Option>& table() {
        {"PROXY_UID"},
        "UIDS",
        "",
-       "uids whose traffic is never captured; empty: the uid of user $ENVOY_USER, else 1337",
-       [](P& d, V v, A& a, Wrong& w) { read_ids(v, a.uid_of, "user", d.policy.proxy_uids, w); }},
+       "uids whose traffic is never captured; empty: the uid of user $ENVOY_USER, else 1337; none: only --proxy-mark or "
+       "--proxy-cgroups tell the proxy",
+       read_proxy_uids},
       {'g',
        "proxy-gid",
        {"PROXY_GID"},
@@ -369,6 +379,13 @@ const std::vector<Option>& table() {
 
 }  // namespace
 
-std::span<const Option> options() { return table(); }
+std::span<const Option> options() {
+  static const std::vector<Option> all = [] {
+    std::vector<Option> rows = table();
+    rows.insert(rows.end(), weir_options().begin(), weir_options().end());
+    return rows;
+  }();
+  return all;
+}
 
 }  // namespace weir::capture

@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -15,6 +16,8 @@
 #include "base/result.h"
 
 namespace weir::capture {
+
+struct Option;
 
 using Wrong = std::vector<std::string>;
 
@@ -33,6 +36,9 @@ Result<std::uint32_t> parse_number32(std::string_view text);
 std::optional<bool> parse_bool(std::string_view text);
 /// Items of a comma list, empty ones dropped, as Istio's lists are.
 std::vector<std::string_view> items(std::string_view list);
+
+/// option_table_weir.cpp's part of options().
+std::span<const Option> weir_options();
 
 void read_bool(std::string_view value, bool& into, Wrong& wrong);
 void read_ports(std::string_view list, PortSet& into, Wrong& wrong);

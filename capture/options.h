@@ -34,6 +34,8 @@ struct Requests {
 struct Accounts {
   std::function<std::optional<std::uint32_t>(std::string_view)> uid_of = [](std::string_view) { return std::nullopt; };
   std::function<std::optional<std::uint32_t>(std::string_view)> gid_of = [](std::string_view) { return std::nullopt; };
+  /// The kernel's number of a cgroup (v2), by its path below the hierarchy's root.
+  std::function<std::optional<std::uint64_t>(const std::string&)> cgroup_of = [](const std::string&) { return std::nullopt; };
   std::function<std::vector<IpAddr>()> dns_servers = [] { return std::vector<IpAddr>{}; };  ///< those of /etc/resolv.conf
 };
 

@@ -26,13 +26,14 @@ void plan_targets(Planner& planner) {
 CapturePlan plan(const CapturePolicy& policy) {
   if (policy.mode == Mode::none) return {.steps = {}, .start_gate = {}, .needs_inbound_source6 = false, .reply_route = {}};
   Planner planner(policy);
-  planner.start_gate();
+  plan_fail_mode(planner);
   plan_guards(planner);
   plan_dns(planner);
   plan_transparent(planner);
   plan_targets(planner);
   plan_inbound(planner);
   plan_outbound(planner);
+  plan_quic(planner);
   return std::move(planner).take();
 }
 
@@ -40,6 +41,7 @@ bool is_always_there(Chain chain) {
   switch (chain) {
     case Chain::tracked_inbound:
     case Chain::to_dns:
+    case Chain::udp_outbound:
     case Chain::mark_outbound:
     case Chain::transparent_inbound:
     case Chain::to_transparent: return false;

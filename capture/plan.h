@@ -10,6 +10,7 @@
 
 #include "base/ip.h"
 #include "base/port_set.h"
+#include "capture/exclusions.h"
 #include "capture/policy.h"
 
 namespace weir::capture {
@@ -24,6 +25,7 @@ namespace weir::capture {
 ///    mark changed) marks by whom and for what a packet is; transparent_inbound (mangle PREROUTING, after tracked_inbound)
 ///    decides which first packets the proxy's transparent socket takes; to_transparent gives them to it. What they pass goes on
 ///    to NAT.
+///  - udp_outbound: every packet of a process of the sandbox, between mark_outbound and outbound (mangle OUTPUT).
 ///  - inbound, outbound: decide once, on a connection's first packet (nat PREROUTING, nat OUTPUT).
 enum class Chain : std::uint8_t {
   guard_inbound,
@@ -36,12 +38,13 @@ enum class Chain : std::uint8_t {
   to_dns,
   mark_outbound,
   transparent_inbound,
-  to_transparent
+  to_transparent,
+  udp_outbound
 };
 inline constexpr Chain kChains[] = {Chain::guard_inbound, Chain::guard_outbound, Chain::tracked_inbound,
                                     Chain::mark_outbound, Chain::to_transparent, Chain::transparent_inbound,
                                     Chain::to_inbound,    Chain::to_outbound,    Chain::to_dns,
-                                    Chain::inbound,       Chain::outbound};
+                                    Chain::inbound,       Chain::outbound,       Chain::udp_outbound};
 std::string_view name(Chain chain);
 /// Chains that stand in every plan; the others are there only if they have steps, since each costs every packet a little.
 bool is_always_there(Chain chain);
@@ -52,8 +55,10 @@ enum class Verdict : std::uint8_t {
   capture_outbound,     ///< go on in to_outbound
   redirect,             ///< to redirect_port of this sandbox
   reset,                ///< refuse with a TCP reset
+  refuse,               ///< refuse with an ICMP error (port unreachable), for what is not TCP
   hold,                 ///< drop while the gate is closed (the kernel sends SYNs again), else go on
   open_gate,            ///< open the start gate for good, go on
+  proxy_lives,          ///< for the plan's open_after from now on Match::proxy_is_down does not hold, go on
   drop,                 ///< away with it, silently
   capture_dns,          ///< go on in to_dns
   zone,                 ///< connection tracking keeps it in a zone of its own; no other guard looks at it
@@ -73,17 +78,21 @@ struct Match {
   Protocol protocol = Protocol::any;
   Syn syn = Syn::any;
   std::string in_interface, out_interface;  ///< "lo", "eth0", "eth+"
-  std::string not_in_interface;
+  std::string not_in_interface, not_out_interface;
   std::vector<Cidr> source;
   std::vector<Cidr> destination, not_destination;  ///< lists hold both families; a family without an entry in `destination` never
                                                    ///< matches, one without an entry in `not_destination` always
   PortSet ports, not_ports;                        ///< TCP destination ports; with Protocol::udp UDP ones
   PortSet source_ports;                            ///< of the same protocol
   std::vector<std::uint32_t> uids, not_uids, gids, not_gids;  ///< of the sending socket's creator
+  std::optional<MarkMatch> sender_mark;                       ///< of the packet, as its socket gave it
+  std::optional<Cgroup> cgroup;                               ///< of the sending socket
   bool to_this_sandbox = false;                               ///< the destination is an address of this sandbox
   bool from_elsewhere = false;  ///< the source is no address of this sandbox (who sends here has borrowed it: IP_TRANSPARENT)
   std::optional<std::uint32_t> mark, not_mark, connection_mark;  ///< of the packet, of its connection; all 32 bits
   bool is_invalid = false;  ///< connection tracking cannot place it (a segment of no connection it knows, wrong flags, …)
+  bool to_excluded_domain = false;  ///< the destination is an address of one of the plan's excluded_domains, as DNS has it now
+  bool proxy_is_down = false;       ///< the last Verdict::proxy_lives is longer ago than the plan's open_after, or never was
   friend bool operator==(const Match&, const Match&) = default;
 };
 /// "tcp, out lo, to not 127.0.0.1/32 ::1/128, port not 15008, uid 1337"; "everything" if nothing is asked.
@@ -112,6 +121,10 @@ struct ReplyRoute {
 struct CapturePlan {
   std::vector<Step> steps;  ///< in order within each chain; chains in the order of kChains
   std::optional<Nanoseconds> start_gate;
+  std::optional<Nanoseconds> open_after;      ///< as in the policy
+  std::vector<std::string> excluded_domains;  ///< `weir-init watch` keeps their addresses
+  /// A family that the sandbox has and that cannot be programmed is cut off (with_blocked); else applying is refused.
+  bool block_missing_family = false;
   /// ::6/128 must be an address of lo, since the proxy speaks to its workload from it (127.0.0.6 is one by itself).
   bool needs_inbound_source6 = true;
   std::optional<ReplyRoute> reply_route;  ///< mode tproxy
@@ -124,6 +137,9 @@ std::vector<Chain> chains_of(const CapturePlan& plan);
 /// The one place that decides. `policy` must have no errors (validate). Mode none gives an empty plan.
 CapturePlan plan(const CapturePolicy& policy);
 
+/// The plan where this family cannot be programmed: what is not of the sandbox itself is cut off in it.
+CapturePlan with_blocked(CapturePlan plan, Family family);
+
 /// A packet that opens a connection (or a lone datagram).
 struct Packet {
   bool from_outside = false;  ///< else from a process of the sandbox
@@ -133,12 +149,15 @@ struct Packet {
   IpAddr source, destination;
   Port source_port = 0;  ///< 0: one that no rule names
   Port port = 0;
-  std::uint32_t uid = 0, gid = 0;  ///< meaningful if not from_outside
-  bool to_this_sandbox = false;    ///< the destination is one of the sandbox's addresses
-  bool gate_is_closed = false;     ///< the start gate still holds
-  bool is_invalid = false;         ///< connection tracking cannot place it
-  bool from_elsewhere = false;     ///< the source is none of the sandbox's addresses, though a process here sends it
-  std::uint32_t mark = 0;          ///< SO_MARK of the socket
+  std::uint32_t uid = 0, gid = 0;   ///< meaningful if not from_outside
+  bool to_this_sandbox = false;     ///< the destination is one of the sandbox's addresses
+  bool gate_is_closed = false;      ///< the start gate still holds
+  bool is_invalid = false;          ///< connection tracking cannot place it
+  bool from_elsewhere = false;      ///< the source is none of the sandbox's addresses, though a process here sends it
+  std::uint32_t mark = 0;           ///< SO_MARK of the socket
+  std::string cgroup;               ///< of the sending socket, like Cgroup::path; "": of none
+  bool to_excluded_domain = false;  ///< the destination is an address of an excluded domain
+  bool proxy_is_down = false;       ///< and has been for longer than open_after
 };
 
 enum class Outcome : std::uint8_t {
@@ -148,7 +167,8 @@ enum class Outcome : std::uint8_t {
   reset,
   held,
   dropped,
-  dns
+  dns,
+  refused
 };  ///< inbound/outbound: to that port of the proxy
 std::string_view name(Outcome outcome);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What happens before capture: loop guards, the start gate, packets that connection tracking cannot place.
+// What happens before capture: loop guards, packets that connection tracking cannot place.
 #include "capture/planner.h"
 
 namespace weir::capture {
@@ -16,9 +16,6 @@ void plan_guards(Planner& planner) {
                .ports = own,
                .to_this_sandbox = true},
               Verdict::reset, "loop guard: nobody outside may address the proxy's capture ports");
-  if (policy.start_gate)
-    planner.add(Chain::guard_outbound, {.uids = policy.proxy_uids}, Verdict::open_gate,
-                "--start-gate: the first packet of the proxy's uid (--proxy-uid) opens the gate for good");
   planner.add(Chain::guard_outbound,
               {.protocol = Match::Protocol::tcp, .syn = Match::Syn::first, .out_interface = "lo", .ports = own}, Verdict::reset,
               "loop guard: no process of the sandbox may address the proxy's capture ports");

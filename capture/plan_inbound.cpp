@@ -43,6 +43,7 @@ void plan_inbound(Planner& planner) {
 
 void add_inbound_ports(Planner& planner, Chain chain, Verdict capture, bool only_to_this_sandbox) {
   const CapturePolicy& policy = planner.policy();
+  pass_sources(planner, chain);
   planner.add(chain, {.protocol = Match::Protocol::tcp, .ports = only(policy.tunnel_port)}, Verdict::pass,
               fmt::format("--inbound-tunnel-port {} is never captured", policy.tunnel_port));
   if (policy.inbound_ports.kind == Selection::list) {

@@ -23,9 +23,11 @@ void owners(Planner& planner) {
              .not_destination = {policy.loopback_cidr4, kLoopback6},
              .not_ports = only(policy.tunnel_port)};
   if (planner.captures_dns()) self.not_ports.add(kDnsPort);  // the servers that the proxy asks may be the sandbox's own
-  Match by_uid = self;
-  by_uid.uids = policy.proxy_uids;
-  planner.add(chain, by_uid, Verdict::capture_inbound, "--proxy-uid: the proxy calls its own sandbox, as any client would");
+  for (const Match& match : planner.sent_by_proxy(self)) {
+    const std::string by = planner.known_by(match);
+    planner.add(chain, match, Verdict::capture_inbound,
+                by.substr(0, by.find(' ')) + ": the proxy calls its own sandbox, as any client would");
+  }
   if (!planner.includes_loopback()) {
     if (!planner.captures_dns()) calls_itself(planner);  // else after DNS, which is captured here too
   } else if (!policy.proxy_gids.empty()) {
@@ -33,16 +35,7 @@ void owners(Planner& planner) {
     by_gid.gids = policy.proxy_gids;
     planner.add(chain, by_gid, Verdict::capture_inbound, "--proxy-gid: the proxy calls its own sandbox, as any client would");
   }
-  planner.add(chain, {.uids = policy.proxy_uids}, Verdict::pass, "--proxy-uid " + shortened(joined(policy.proxy_uids)));
-  if (!policy.proxy_gids.empty())
-    planner.add(chain, {.gids = policy.proxy_gids}, Verdict::pass, "--proxy-gid " + shortened(joined(policy.proxy_gids)));
-  const OwnerGroups& groups = policy.owner_groups;
-  if (!groups.all)
-    planner.add(chain, {.not_gids = groups.include}, Verdict::pass,
-                "ISTIO_OUTBOUND_OWNER_GROUPS names only " + shortened(joined(groups.include)));
-  else if (!groups.exclude.empty())
-    planner.add(chain, {.gids = groups.exclude}, Verdict::pass,
-                "ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE " + shortened(joined(groups.exclude)));
+  pass_senders(planner, chain);
 }
 
 void destinations(Planner& planner) {
@@ -86,8 +79,7 @@ void plan_outbound(Planner& planner) {
   }
   planner.add(chain, {.destination = {policy.loopback_cidr4, kLoopback6}}, Verdict::pass,
               "default: localhost is private to the sandbox");
-  if (!policy.outbound_exclude_cidrs.empty())
-    planner.add(chain, {.destination = policy.outbound_exclude_cidrs}, Verdict::pass, "--istio-service-exclude-cidr");
+  pass_destinations(planner, chain, Exclusion::Protocol::tcp);
   planner.add_ports(chain, policy.outbound_include_ports, Verdict::capture_outbound, "--istio-outbound-ports");
   destinations(planner);
 }

@@ -38,6 +38,7 @@ std::string_view name(Chain chain) {
     case Chain::mark_outbound: return "mark_outbound";
     case Chain::transparent_inbound: return "transparent_inbound";
     case Chain::to_transparent: return "to_transparent";
+    case Chain::udp_outbound: return "udp_outbound";
   }
   return "?";
 }
@@ -49,8 +50,10 @@ std::string_view name(Verdict verdict) {
     case Verdict::capture_outbound: return "capture as outbound";
     case Verdict::redirect: return "redirect";
     case Verdict::reset: return "reset";
+    case Verdict::refuse: return "refuse";
     case Verdict::hold: return "hold";
     case Verdict::open_gate: return "open the gate";
+    case Verdict::proxy_lives: return "the proxy lives";
     case Verdict::drop: return "drop";
     case Verdict::capture_dns: return "capture as DNS";
     case Verdict::zone: return "zone";
@@ -75,6 +78,7 @@ std::string to_text(const Match& match) {
   if (!match.in_interface.empty()) add("in by " + match.in_interface);
   if (!match.not_in_interface.empty()) add("in by not " + match.not_in_interface);
   if (!match.out_interface.empty()) add("out by " + match.out_interface);
+  if (!match.not_out_interface.empty()) add("out by not " + match.not_out_interface);
   add(signed_list("from", match.source, {}));
   add(signed_list("to", match.destination, match.not_destination));
   if (match.to_this_sandbox) add("to this sandbox");
@@ -82,12 +86,16 @@ std::string to_text(const Match& match) {
   if (match.mark) add(fmt::format("mark {}", *match.mark));
   if (match.not_mark) add(fmt::format("mark not {}", *match.not_mark));
   if (match.connection_mark) add(fmt::format("connection mark {}", *match.connection_mark));
+  if (match.to_excluded_domain) add("to an excluded domain");
   if (match.is_invalid) add("invalid");
+  if (match.proxy_is_down) add("the proxy is down");
   if (!match.source_ports.empty()) add("from port " + match.source_ports.to_text());
   if (!match.ports.empty()) add("port " + match.ports.to_text());
   if (!match.not_ports.empty()) add("port not " + match.not_ports.to_text());
   add(signed_list("uid", match.uids, match.not_uids));
   add(signed_list("gid", match.gids, match.not_gids));
+  if (match.sender_mark) add("mark " + match.sender_mark->to_text());
+  if (match.cgroup) add("cgroup " + match.cgroup->path);
   return parts.empty() ? "everything" : fmt::format("{}", fmt::join(parts, ", "));
 }
 

@@ -19,10 +19,25 @@ void Planner::add_ports(Chain chain, const PortSet& ports, Verdict verdict, cons
     add(chain, {.protocol = Match::Protocol::tcp, .ports = ports}, verdict, flag + " " + shortened(ports.to_text()));
 }
 
-void Planner::add_hold(Chain chain) {
-  if (policy_.start_gate)
-    add(chain, {}, Verdict::hold,
-        fmt::format("--start-gate: wait up to {} for the proxy's first packet", weir::to_text(*policy_.start_gate)));
+std::vector<Match> Planner::sent_by_proxy(const Match& match) const {
+  Match by_uid = match;
+  by_uid.uids = policy_.proxy_uids;
+  std::vector<Match> found{by_uid};
+  if (policy_.proxy_mark) {
+    found.push_back(match);
+    found.back().sender_mark = policy_.proxy_mark;
+  }
+  for (const Cgroup& cgroup : policy_.proxy_cgroups) {
+    found.push_back(match);
+    found.back().cgroup = cgroup;
+  }
+  return found;
+}
+
+std::string Planner::known_by(const Match& match) const {
+  if (match.sender_mark) return "--proxy-mark " + match.sender_mark->to_text();
+  if (match.cgroup) return "--proxy-cgroups " + shortened(match.cgroup->path);
+  return "--proxy-uid " + shortened(joined(match.uids));
 }
 
 void Planner::add_only_new_tcp(Chain chain) {
@@ -52,11 +67,7 @@ bool Planner::includes_loopback() const {
          std::any_of(list.begin(), list.end(), [](const Cidr& cidr) { return cidr.address().is_loopback(); });
 }
 
-PortSet only(Port port) {
-  PortSet set;
-  set.add(port);
-  return set;
-}
+PortSet only(Port port) { return PortSet::of(port); }
 
 Cidr host(const char* address) { return *Cidr::parse(address); }
 

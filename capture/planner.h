@@ -23,8 +23,13 @@ class Planner {
   void add(Chain chain, Match match, Verdict verdict, std::string why, Port redirect_port = 0);
   /// TCP to one of the ports; nothing if there are none. The why is the flag and the ports.
   void add_ports(Chain chain, const PortSet& ports, Verdict verdict, const std::string& flag);
-  /// While the start gate is closed, what comes by here waits; nothing without a gate.
+  /// Where captured connections come by: they wait while the start gate is closed, and pass if there is no proxy and the sandbox
+  /// is to be open then. Nothing if neither is asked for.
   void add_hold(Chain chain);
+  /// The match for each of the marks by which the proxy's packets are known.
+  std::vector<Match> sent_by_proxy(const Match& match) const;
+  /// The flag and value for one of those.
+  std::string known_by(const Match& match) const;
   /// What both directions begin with. Without the second, connections that are older than the rules would be translated in
   /// mid-stream and so reset.
   void add_only_new_tcp(Chain chain);
@@ -37,7 +42,12 @@ class Planner {
   void add_mark(Chain chain, Match match, Verdict verdict, std::uint32_t mark, std::string why);
 
   void reply_route(const ReplyRoute& route) { plan_.reply_route = route; }
-  void start_gate() { plan_.start_gate = policy_.start_gate; }
+  void fail_mode() {
+    plan_.start_gate = policy_.start_gate;
+    plan_.open_after = policy_.open_after;
+    plan_.excluded_domains = policy_.exclude_domains;
+    plan_.block_missing_family = policy_.block_missing_family;
+  }
   /// As istio-iptables: by the first address of a range, so 127.0.0.0/8 does and 0.0.0.0/0 does not.
   bool includes_loopback() const;
   /// Inbound connections go to a transparent socket.
@@ -57,6 +67,7 @@ std::string joined(const std::vector<std::uint32_t>& ids);
 std::string shortened(std::string text);
 
 // The concerns.
+void plan_fail_mode(Planner& planner);
 void plan_guards(Planner& planner);
 void plan_inbound(Planner& planner);
 /// Mode tproxy: whose inbound connections the proxy's transparent socket takes. Nothing in other modes.
@@ -66,6 +77,13 @@ void add_inbound_ports(Planner& planner, Chain chain, Verdict capture, bool only
 void plan_outbound(Planner& planner);
 /// Where captured DNS goes, and the zones that keep the proxy's own queries apart; nothing if DNS is not captured.
 void plan_dns(Planner& planner);
+void plan_quic(Planner& planner);
+/// The proxy, and senders that are excluded.
+void pass_senders(Planner& planner, Chain chain);
+/// Destinations that are excluded, for the protocol that the chain decides about.
+void pass_destinations(Planner& planner, Chain chain, Exclusion::Protocol protocol);
+/// Callers from outside that are excluded.
+void pass_sources(Planner& planner, Chain chain);
 /// The step of `outbound` that captures queries; called where it stands in that chain's order.
 void capture_dns(Planner& planner);
 

@@ -74,6 +74,10 @@ void check_interfaces(const CapturePolicy& policy, Checker& checker) {
 void check_owners(const CapturePolicy& policy, Checker& checker) {
   if (policy.proxy_uids.empty())
     checker.error("--proxy-uid", "no uid is exempt, so the proxy's own traffic would come back to it", "name the proxy's uid");
+  if (policy.proxy_uids == std::vector{kNobodysId} && !policy.proxy_mark && policy.proxy_cgroups.empty())
+    checker.error("--proxy-uid",
+                  "none leaves nothing by which the proxy's own traffic could be told, so it would come back to it",
+                  "add --proxy-mark or --proxy-cgroups, or name the proxy's uid");
   if (!policy.owner_groups.all && !policy.owner_groups.exclude.empty())
     checker.warning("ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE", "has no effect, because ISTIO_OUTBOUND_OWNER_GROUPS is a list",
                     "leave it out, or set ISTIO_OUTBOUND_OWNER_GROUPS to '*'");
@@ -98,6 +102,23 @@ void check_tproxy(const CapturePolicy& policy, Checker& checker) {
                   "choose another, for example the default 133");
 }
 
+void check_fail_mode(const CapturePolicy& policy, Checker& checker) {
+  // The kernel counts in ticks of up to 10 ms: what it shows must be what was asked for.
+  constexpr Nanoseconds kStep = std::chrono::milliseconds(100), kLeast = std::chrono::seconds(1), kMost = std::chrono::hours(1);
+  if (policy.open_after &&
+      (*policy.open_after < kLeast || *policy.open_after > kMost || *policy.open_after % kStep != kStep.zero()))
+    checker.error("--when-proxy-down", fmt::format("open after {} cannot be kept", to_text(*policy.open_after)),
+                  "write 1s to 1h, in tenths of a second; weir-proxy shows itself each 500ms");
+}
+
+void check_quic(const CapturePolicy& policy, Checker& checker) {
+  if (policy.quic != Quic::refuse) return;
+  if (policy.quic_ports.empty()) checker.error("--quic-ports", "the list is empty, so nothing would be refused", "write 443");
+  if (policy.outbound_cidrs.kind == Selection::none && policy.outbound_include_ports.empty())
+    checker.warning("--quic", "refuse has no effect, because nothing outbound is captured",
+                    "leave it out, or add --istio-service-cidr");
+}
+
 }  // namespace
 
 std::vector<Problem> validate(const CapturePolicy& policy) {
@@ -115,6 +136,8 @@ std::vector<Problem> validate(const CapturePolicy& policy) {
                   "write a range like 127.0.0.1/32 or 127.0.0.0/8");
   if (policy.start_gate && *policy.start_gate < std::chrono::milliseconds(1))
     checker.error("--start-gate", "the gate would hold for no time", "write hold:30s, or off");
+  check_fail_mode(policy, checker);
+  check_quic(policy, checker);
   return checker.take();
 }
 

@@ -12,6 +12,7 @@
 #include "base/port_set.h"
 #include "base/problem.h"
 #include "base/well_known.h"
+#include "capture/exclusions.h"
 
 namespace weir::capture {
 
@@ -42,6 +43,9 @@ struct OwnerGroups {
   friend bool operator==(const OwnerGroups&, const OwnerGroups&) = default;
 };
 
+/// A uid and gid that no process has: what --proxy-uid=none comes to.
+inline constexpr std::uint32_t kNobodysId = 0xfffffffe;
+
 /// Both IP families, always (invariant 10). Defaults are istio-iptables': outbound and inbound capture nothing until asked.
 struct CapturePolicy {
   Mode mode = Mode::redirect;
@@ -50,6 +54,18 @@ struct CapturePolicy {
   Port tunnel_port = well_known::kTunnelPort;
   std::vector<std::uint32_t> proxy_uids = {well_known::kProxyUid};
   std::vector<std::uint32_t> proxy_gids = {well_known::kProxyGid};
+  /// By what else the proxy's own traffic is known, beside its uids and gids.
+  std::optional<MarkMatch> proxy_mark;
+  std::vector<Cgroup> proxy_cgroups;
+  /// Senders whose outbound traffic is never captured.
+  std::vector<std::uint32_t> exclude_uids;
+  std::vector<Cgroup> exclude_cgroups;
+  std::vector<Exclusion> exclude_outbound;   ///< by destination
+  std::vector<Exclusion> exclude_inbound;    ///< by source and destination port; of TCP
+  std::vector<std::string> exclude_domains;  ///< outbound, by the addresses that DNS has for them
+  /// Outbound UDP to these ports, where TCP would be captured.
+  Quic quic = Quic::pass;
+  PortSet quic_ports = PortSet::of(443);
   PortSelection inbound_ports;
   PortSet inbound_exclude_ports;  ///< effective only when inbound_ports is all
   CidrSelection outbound_cidrs;
@@ -70,9 +86,14 @@ struct CapturePolicy {
   std::uint32_t tproxy_mark = well_known::kTproxyMark;
   std::uint32_t tproxy_route_table = well_known::kRouteTable;
   bool drop_invalid = false;  ///< drop what connection tracking cannot place, of every protocol
+  /// Where an IP family is there and cannot be programmed: cut it off instead of refusing to program anything.
+  bool block_missing_family = false;
   /// Start gate: new captured connections wait (their SYNs are dropped) until the proxy's uid sends its first packet, at most so
   /// long. nullopt: no gate.
   std::optional<Nanoseconds> start_gate;
+  /// Fail mode: without a proxy captured connections are refused (nullopt), or go direct as soon as the proxy has not sent a
+  /// heartbeat for so long.
+  std::optional<Nanoseconds> open_after;
 
   friend bool operator==(const CapturePolicy&, const CapturePolicy&) = default;
 };

@@ -112,6 +112,15 @@ class QuestionReader {
     question_.interface = value("interface").value_or("");
     question_.is_udp = value("udp").has_value();
     question_.gate_is_closed = value("gate-closed").has_value();
+    if (auto mark = value("mark")) {
+      capture::MarkMatch match;
+      take("mark", capture::MarkMatch::parse(*mark), match);
+      question_.mark = match.value;
+    }
+    if (auto cgroup = value("cgroup"))
+      question_.cgroup = cgroup->substr(std::min(cgroup->find_first_not_of('/'), cgroup->size()));
+    question_.to_excluded_domain = value("excluded-domain").has_value();
+    question_.proxy_is_down = value("proxy-down").has_value();
     const std::string addresses = value("sandbox-ip").value_or("");  // split() gives views of it
     for (std::string_view item : split(addresses, ',')) {
       if (item.empty()) continue;
@@ -154,6 +163,8 @@ class QuestionReader {
     } else if (from == "proxy") {
       if (!policy_.proxy_uids.empty()) question_.uid = policy_.proxy_uids.front();
       if (!policy_.proxy_gids.empty()) question_.gid = policy_.proxy_gids.front();
+      if (policy_.proxy_mark) question_.mark = policy_.proxy_mark->value;
+      if (!policy_.proxy_cgroups.empty()) question_.cgroup = policy_.proxy_cgroups.front().path;
     } else if (from != "app") {
       wrong("from", fmt::format("\"{}\" is not known", printable(from)), "write app, root, proxy or outside");
     }
@@ -191,6 +202,12 @@ void check_verb(const std::map<std::string, std::string>& flags, CommandLine& li
         problem("flag --run-validation", "contradicts --dry-run, which programs nothing", "use one of the two"));
   if (line.capture.requests.dry_run && line.verb != Verb::apply)
     line.problems.push_back(problem("flag --dry-run", "only apply can be tried", "leave it out"));
+  const std::string& backend = line.capture.requests.backend;
+  if (line.verb == Verb::watch && line.capture.policy.exclude_domains.empty())
+    line.problems.push_back(
+        problem("flag --exclude-domains", "names nothing to watch", "write: weir-init watch --exclude-domains=NAMES"));
+  if (line.verb == Verb::watch && !backend.empty() && backend != "nft" && backend != "auto")
+    line.problems.push_back(problem("flag --backend", fmt::format("{} has no sets to keep", backend), "use the backend nft"));
   if (line.verb == Verb::explain) return;
   for (const OwnOption& option : own_options())
     if (option.only_explain && flags.contains(std::string(option.name)))

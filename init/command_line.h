@@ -13,7 +13,7 @@
 
 namespace weir::init {
 
-enum class Verb { apply, remove, check, explain, help, version, man, completion };
+enum class Verb { apply, remove, check, explain, watch, help, version, man, completion };
 
 /// Whose packet `explain` judges.
 struct Question {
@@ -24,6 +24,10 @@ struct Question {
   std::optional<IpAddr> source;
   bool is_udp = false;
   bool gate_is_closed = false;
+  bool proxy_is_down = false;
+  bool to_excluded_domain = false;
+  std::uint32_t mark = 0;
+  std::string cgroup;
   std::vector<IpAddr> sandbox_addresses;  ///< empty: ask the network namespace
 };
 

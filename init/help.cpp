@@ -60,6 +60,7 @@ std::span<const VerbRow> verb_rows() {
       {"remove", Verb::remove, "takes away what apply left; nothing there is success"},
       {"check", Verb::check, "says how the kernel differs from what these flags ask"},
       {"explain", Verb::explain, "says what would happen to a connection, and why"},
+      {"watch", Verb::watch, "resolves --exclude-domains and keeps their addresses in the rules, until it is ended"},
       {"man", Verb::man, "prints the manual page", true},
       {"completion", Verb::completion, "prints bash completion", true},
   };
@@ -74,12 +75,16 @@ std::span<const OwnOption> own_options() {
       {0, "from", "WHO", "app (uid 1000), root, proxy, or outside [app]", true},
       {0, "uid", "UID", "the sender's uid", true},
       {0, "gid", "GID", "the sender's gid", true},
+      {0, "mark", "MARK", "the mark of the sender's socket", true},
+      {0, "cgroup", "PATH", "the sender's cgroup (v2), below the hierarchy's root", true},
       {0, "to", "ADDRESS:PORT", "where it goes", true},
       {0, "source", "ADDRESS", "where it comes from, if bound to an address", true},
       {0, "interface", "NAME", "by which it leaves or comes in [lo within the sandbox, else eth0]", true},
       {0, "sandbox-ip", "ADDRESSES", "the sandbox's own addresses [those of this network namespace]", true},
       {0, "udp", "", "a datagram, not a connection", true},
+      {0, "excluded-domain", "", "to an address of one of --exclude-domains", true},
       {0, "gate-closed", "", "while the start gate still holds", true},
+      {0, "proxy-down", "", "when the proxy has gone, for longer than --when-proxy-down=open waits", true},
   };
   return kRows;
 }

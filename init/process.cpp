@@ -7,8 +7,10 @@
 
 #include "base/text.h"
 #include "init/program.h"
+#include "init/watch.h"
 #include "kernel/accounts.h"
 #include "kernel/address.h"
+#include "kernel/cgroup.h"
 #include "kernel/netlink.h"
 
 namespace weir::init {
@@ -50,6 +52,7 @@ int run_here(const std::vector<std::string>& arguments) {
   world.environment = environment();
   world.accounts.uid_of = [](std::string_view name) { return kernel::uid_of(name); };
   world.accounts.gid_of = [](std::string_view name) { return kernel::gid_of(name); };
+  world.accounts.cgroup_of = [](const std::string& path) { return kernel::cgroup_id(path); };
   world.accounts.dns_servers = [] {
     std::ifstream stream("/etc/resolv.conf");
     return capture::parse_resolv_conf(std::string(std::istreambuf_iterator<char>(stream), {}));
@@ -57,6 +60,7 @@ int run_here(const std::vector<std::string>& arguments) {
   world.machine = this_machine();
   world.sandbox_addresses = sandbox_addresses;
   world.validate = validate_redirection;
+  world.watch_domains = watch_domains;
   world.write_file = write_file;
   const Printed printed = run(arguments, world);
   std::fputs(printed.out.c_str(), stdout);

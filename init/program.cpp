@@ -49,6 +49,7 @@ class Program {
       case Verb::remove: return remove();
       case Verb::check: return check();
       case Verb::explain: return explain();
+      case Verb::watch: return world_.watch_domains(line_.capture.policy.exclude_domains);
     }
     return {};
   }
@@ -214,7 +215,11 @@ capture::Packet packet_of(const Question& question, const std::vector<IpAddr>& o
                          .gid = question.gid,
                          // What comes from outside is for the sandbox, unless its addresses say otherwise.
                          .to_this_sandbox = stays || (question.from_outside && own.empty()),
-                         .gate_is_closed = question.gate_is_closed};
+                         .gate_is_closed = question.gate_is_closed,
+                         .mark = question.mark,
+                         .cgroup = question.cgroup,
+                         .to_excluded_domain = question.to_excluded_domain,
+                         .proxy_is_down = question.proxy_is_down};
   if (question.to.ip.is_unspecified()) packet.destination = IpAddr::loopback(question.to.ip.family());  // as connect(2) does
   if (packet.interface.empty()) packet.interface = stays && !question.from_outside ? "lo" : "eth0";
   if (question.source) packet.source = *question.source;

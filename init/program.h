@@ -23,6 +23,8 @@ struct World {
   Machine machine;
   std::function<Result<std::vector<IpAddr>>()> sandbox_addresses;
   std::function<Result<>(const Validation&)> validate;
+  /// Runs until it is told to end (watch.h).
+  std::function<Result<>(const std::vector<std::string>& names)> watch_domains;
   /// Replaces the file's content.
   std::function<Result<>(const std::string& file, const std::string& text)> write_file;
 };

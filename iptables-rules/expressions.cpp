@@ -135,6 +135,13 @@ class Builder {
       nftnl_expr_set_u32(e, NFTNL_EXPR_CT_DREG, kRegister);
     });
   }
+  void load_cgroup(unsigned level) {
+    add("socket", [&](nftnl_expr* e) {
+      nftnl_expr_set_u32(e, NFTNL_EXPR_SOCKET_KEY, NFT_SOCKET_CGROUPV2);
+      nftnl_expr_set_u32(e, NFTNL_EXPR_SOCKET_DREG, kRegister);
+      nftnl_expr_set_u32(e, NFTNL_EXPR_SOCKET_LEVEL, level);
+    });
+  }
   void load_payload(std::uint32_t base, std::uint32_t offset, std::uint32_t size) {
     add("payload", [&](nftnl_expr* e) {
       nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_DREG, kRegister);
@@ -216,7 +223,6 @@ class Builder {
         return test(term);
       case Field::iifname: load_meta(NFT_META_IIFNAME); return test(term);
       case Field::oifname: load_meta(NFT_META_OIFNAME); return test(term);
-      case Field::mark: load_meta(NFT_META_MARK); return test(term);
       case Field::ct_mark: load_ct(NFT_CT_MARK); return test(term);
       case Field::skuid: load_meta(NFT_META_SKUID); return test(term);
       case Field::skgid: load_meta(NFT_META_SKGID); return test(term);
@@ -241,6 +247,16 @@ class Builder {
       case Field::saddr_is_local: return add_is_local(NFTA_FIB_F_SADDR, term.is_negated);
       case Field::ct_invalid: return add_is_invalid();
       case Field::holding: load_gate_key(); return look_up(std::string(kHoldingSet).c_str(), 0, false);
+      case Field::excluded_domain:
+        need_family();
+        load_payload(NFT_PAYLOAD_NETWORK_HEADER, v4 ? kDestination4 : kDestination6, v4 ? sizeof(in_addr) : sizeof(in6_addr));
+        return look_up(std::string(domain_set(*rule_.family)).c_str(), 0, false);
+      case Field::mark:
+        load_meta(NFT_META_MARK);
+        if (!term.mask.empty()) mask(term.mask);
+        return test(term);
+      case Field::cgroup: load_cgroup(term.level); return test(term);
+      case Field::alive: load_gate_key(); return look_up(std::string(kAliveSet).c_str(), 0, term.is_negated);
     }
   }
 
@@ -285,14 +301,24 @@ class Builder {
           nftnl_expr_set_u32(e, NFTNL_EXPR_REJECT_TYPE, NFT_REJECT_TCP_RST);
           nftnl_expr_set_u8(e, NFTNL_EXPR_REJECT_CODE, 0);
         });
-      case Action::Kind::open_gate:
-        load_gate_key();
-        return add("dynset", [](nftnl_expr* e) {
-          nftnl_expr_set_u32(e, NFTNL_EXPR_DYNSET_SREG_KEY, kRegister);
-          nftnl_expr_set_u32(e, NFTNL_EXPR_DYNSET_OP, NFT_DYNSET_OP_DELETE);
-          nftnl_expr_set_str(e, NFTNL_EXPR_DYNSET_SET_NAME, std::string(kHoldingSet).c_str());
+      case Action::Kind::refuse:
+        return add("reject", [](nftnl_expr* e) {
+          nftnl_expr_set_u32(e, NFTNL_EXPR_REJECT_TYPE, NFT_REJECT_ICMPX_UNREACH);
+          nftnl_expr_set_u8(e, NFTNL_EXPR_REJECT_CODE, NFT_REJECT_ICMPX_PORT_UNREACH);
         });
+      case Action::Kind::open_gate: return add_set_change(kHoldingSet, NFT_DYNSET_OP_DELETE, 0);
+      case Action::Kind::proxy_lives: return add_set_change(kAliveSet, NFT_DYNSET_OP_UPDATE, rule_.action.timeout);
     }
+  }
+
+  void add_set_change(std::string_view set, std::uint32_t operation, std::uint64_t timeout) {
+    load_gate_key();
+    add("dynset", [&](nftnl_expr* e) {
+      nftnl_expr_set_u32(e, NFTNL_EXPR_DYNSET_SREG_KEY, kRegister);
+      nftnl_expr_set_u32(e, NFTNL_EXPR_DYNSET_OP, operation);
+      nftnl_expr_set_str(e, NFTNL_EXPR_DYNSET_SET_NAME, std::string(set).c_str());
+      if (timeout != 0) nftnl_expr_set_u64(e, NFTNL_EXPR_DYNSET_TIMEOUT, timeout);
+    });
   }
 
   template <class T>
@@ -394,8 +420,10 @@ std::string canonical(nftnl_rule* rule, const ElementsOf& elements) {
           return 0;
         }
         if (kind == "dynset") {
-          out.text += fmt::format("dynset {} {}; ", nftnl_expr_get_u32(e, NFTNL_EXPR_DYNSET_OP),
-                                  nftnl_expr_get_str(e, NFTNL_EXPR_DYNSET_SET_NAME));
+          const std::uint64_t timeout =
+              nftnl_expr_is_set(e, NFTNL_EXPR_DYNSET_TIMEOUT) ? nftnl_expr_get_u64(e, NFTNL_EXPR_DYNSET_TIMEOUT) : 0;
+          out.text += fmt::format("dynset {} {} {}; ", nftnl_expr_get_u32(e, NFTNL_EXPR_DYNSET_OP),
+                                  nftnl_expr_get_str(e, NFTNL_EXPR_DYNSET_SET_NAME), timeout);
           return 0;
         }
         std::array<char, 512> buffer{};

@@ -56,10 +56,10 @@ Table table_object(std::string_view name) {
   return table;
 }
 
-SetObject holding_set(std::string_view table) {
+SetObject named_set(std::string_view table, std::string_view name) {
   SetObject set(nftnl_set_alloc());
   nftnl_set_set_str(set.get(), NFTNL_SET_TABLE, std::string(table).c_str());
-  nftnl_set_set_str(set.get(), NFTNL_SET_NAME, std::string(kHoldingSet).c_str());
+  nftnl_set_set_str(set.get(), NFTNL_SET_NAME, std::string(name).c_str());
   return set;
 }
 
@@ -173,33 +173,65 @@ void add_rules(Batch& batch, std::string_view table, const std::vector<Rule>& ru
   }
 }
 
-void add_holding_set(Batch& batch, std::string_view table, Nanoseconds timeout, bool is_armed) {
+void add_state_set(Batch& batch, std::string_view table, std::string_view name, std::optional<Nanoseconds> armed_for) {
   constexpr std::uint32_t kTypeMark = 19;  // nft(8)'s number of the data type "mark", for its listings
-  SetObject set = holding_set(table);
+  const bool is_gate = name == kHoldingSet;
+  const std::string label = fmt::format("the set {}", name);
+  SetObject set = named_set(table, name);
   nftnl_set_set_u32(set.get(), NFTNL_SET_FLAGS, NFT_SET_EVAL | NFT_SET_TIMEOUT);
   nftnl_set_set_u32(set.get(), NFTNL_SET_KEY_TYPE, kTypeMark);
   nftnl_set_set_u32(set.get(), NFTNL_SET_KEY_LEN, sizeof(std::uint32_t));
-  nftnl_set_set_u32(set.get(), NFTNL_SET_DESC_SIZE, 1);
-  nftnl_set_set_u32(set.get(), NFTNL_SET_ID, 0x10000);  // anonymous sets count from 1
+  nftnl_set_set_u32(set.get(), NFTNL_SET_DESC_SIZE, is_gate ? 1 : kAliveSize);
+  nftnl_set_set_u32(set.get(), NFTNL_SET_ID, is_gate ? 0x10000 : 0x10001);  // anonymous sets count from 1
   Buffer buffer;
   nlmsghdr* header = start(buffer, NFT_MSG_NEWSET, NLM_F_CREATE | NLM_F_EXCL);
   nftnl_set_nlmsg_build_payload(header, set.get());
-  batch.push_back({finished(header), "the start gate's set"});
-  if (!is_armed) return;
+  batch.push_back({finished(header), label});
+  if (!armed_for) return;
   const std::uint32_t key = 0;
   nftnl_set_elem* element = nftnl_set_elem_alloc();
   nftnl_set_elem_set(element, NFTNL_SET_ELEM_KEY, &key, sizeof key);
-  nftnl_set_elem_set_u64(element, NFTNL_SET_ELEM_TIMEOUT, gate_timeout(timeout));
+  nftnl_set_elem_set_u64(element, NFTNL_SET_ELEM_TIMEOUT, gate_timeout(*armed_for));
   nftnl_set_elem_add(set.get(), element);
-  add_elements(batch, "the start gate's set", set.get());
+  add_elements(batch, label, set.get());
 }
 
-void delete_holding_set(Batch& batch, std::string_view table) {
-  SetObject set = holding_set(table);
+void delete_set(Batch& batch, std::string_view table, std::string_view name) {
+  SetObject set = named_set(table, name);
   Buffer buffer;
   nlmsghdr* header = start(buffer, NFT_MSG_DELSET, 0);
   nftnl_set_nlmsg_build_payload(header, set.get());
-  batch.push_back({finished(header), "deleting the start gate's set"});
+  batch.push_back({finished(header), fmt::format("deleting the set {}", name)});
+}
+
+void add_domain_sets(Batch& batch, std::string_view table) {
+  for (Family family : kBothFamilies) {
+    SetObject set = named_set(table, domain_set(family));
+    const bool v4 = family == Family::v4;
+    nftnl_set_set_u32(set.get(), NFTNL_SET_FLAGS, 0);
+    nftnl_set_set_u32(set.get(), NFTNL_SET_KEY_TYPE, v4 ? 7 : 8);  // nft(8)'s numbers of ipv4_addr and ipv6_addr
+    nftnl_set_set_u32(set.get(), NFTNL_SET_KEY_LEN, v4 ? sizeof(in_addr) : sizeof(in6_addr));
+    nftnl_set_set_u32(set.get(), NFTNL_SET_ID, v4 ? 0x10002 : 0x10003);
+    Buffer buffer;
+    nlmsghdr* header = start(buffer, NFT_MSG_NEWSET, NLM_F_CREATE | NLM_F_EXCL);
+    nftnl_set_nlmsg_build_payload(header, set.get());
+    batch.push_back({finished(header), fmt::format("the set {}", domain_set(family))});
+  }
+}
+
+void replace_elements(Batch& batch, std::string_view table, std::string_view name, const std::vector<std::string>& keys) {
+  SetObject set = named_set(table, name);
+  const std::string label = fmt::format("the set {}", name);
+  Buffer buffer;
+  nlmsghdr* header = start(buffer, NFT_MSG_DELSETELEM, 0);  // without elements: all of them
+  nftnl_set_elems_nlmsg_build_payload(header, set.get());
+  batch.push_back({finished(header), fmt::format("emptying {}", label)});
+  for (const std::string& key : keys) {
+    nftnl_set_elem* element = nftnl_set_elem_alloc();
+    nftnl_set_elem_set(element, NFTNL_SET_ELEM_KEY, key.data(), static_cast<std::uint32_t>(key.size()));
+    nftnl_set_elem_add(set.get(), element);
+  }
+  if (!keys.empty()) add_elements(batch, label, set.get());
 }
 
 NetlinkMessage ask_generation() {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -50,9 +51,13 @@ void delete_chain(Batch& batch, std::string_view table, capture::Chain chain);
 /// Deletes all rules of the table; chains and named sets stay.
 void flush_rules(Batch& batch, std::string_view table);
 void add_rules(Batch& batch, std::string_view table, const std::vector<Rule>& rules);
-/// The gate's set, with its element (the gate holds from now on) if `is_armed`.
-void add_holding_set(Batch& batch, std::string_view table, Nanoseconds timeout, bool is_armed);
-void delete_holding_set(Batch& batch, std::string_view table);
+/// One of the sets with a single key (kHoldingSet, kAliveSet); with `armed_for` that key is in it from now on for so long.
+void add_state_set(Batch& batch, std::string_view table, std::string_view name, std::optional<Nanoseconds> armed_for);
+void delete_set(Batch& batch, std::string_view table, std::string_view name);
+/// The sets of excluded domains' addresses, empty.
+void add_domain_sets(Batch& batch, std::string_view table);
+/// Puts these keys, and no others, into a set without intervals.
+void replace_elements(Batch& batch, std::string_view table, std::string_view name, const std::vector<std::string>& keys);
 /// As they are: with their table's name, a set with its elements.
 void add_chain_object(Batch& batch, nftnl_chain* chain);
 void add_set_objects(Batch& batch, const std::vector<SetObject>& sets);

@@ -37,7 +37,8 @@ class NftRedirector : public capture::Redirector {
     capture::CapturePolicy policy;
     policy.inbound_ports.kind = policy.outbound_cidrs.kind = capture::Selection::all;
     policy.outbound_exclude_cidrs = {*Cidr::parse("192.0.2.0/24"), *Cidr::parse("2001:db8::/32")};
-    policy.start_gate = std::chrono::seconds(1);
+    policy.start_gate = policy.open_after = std::chrono::seconds(1);
+    policy.exclude_domains = {"probe.example"};
     Batch batch;
     add_table(batch, kProbeTable, kOwnerMark);
     fill(batch, kProbeTable, capture::plan(policy), true);
@@ -66,10 +67,11 @@ class NftRedirector : public capture::Redirector {
       done_ = std::move(done);
       return Applied{.changed = *removed, .notes = {"nothing is to be captured"}};
     }
-    auto source = ensure_source(*netlink_);
+    auto source = ensure_source(*netlink_, plan.block_missing_family);
     if (!source) return pass(source.error());
     std::string route_note;
-    auto changed = program_with_routes(plan, *source, done, route_note);
+    auto changed =
+        program_with_routes(source->is_missing ? capture::with_blocked(plan, Family::v6) : plan, *source, done, route_note);
     if (!changed) {
       ErrorList errors;
       errors.add(changed.error());
@@ -102,10 +104,12 @@ class NftRedirector : public capture::Redirector {
   Result<Drift> check(const CapturePlan& plan) override {
     auto snapshot = take_snapshot(*netlink_);
     if (!snapshot) return pass(snapshot.error());
-    Drift drift{.differences = differences(*snapshot, compile(plan), plan)};
     auto source = look_at_source(*netlink_);
     if (!source) return pass(source.error());
-    if (plan.needs_inbound_source6 && source->has_v6 && !source->is_there)
+    const bool is_blocked = plan.block_missing_family && source->has_v6_traffic && !source->has_v6_on_lo;
+    const CapturePlan wanted = is_blocked ? capture::with_blocked(plan, Family::v6) : plan;
+    Drift drift{.differences = differences(*snapshot, compile(wanted), wanted)};
+    if (!is_blocked && plan.needs_inbound_source6 && source->has_v6 && !source->is_there)
       drift.differences.push_back("::6/128 is not an address of lo: the proxy cannot reach its workload by IPv6");
     auto routes = route_differences(*netlink_, plan.reply_route);
     if (!routes) return pass(routes.error());
@@ -228,7 +232,9 @@ class NftRedirector : public capture::Redirector {
   /// Everything of the table but itself.
   static void fill(Batch& batch, std::string_view table, const CapturePlan& plan, bool is_armed) {
     for (capture::Chain chain : capture::chains_of(plan)) add_chain(batch, table, chain);
-    if (plan.start_gate) add_holding_set(batch, table, *plan.start_gate, is_armed);
+    if (plan.start_gate) add_state_set(batch, table, kHoldingSet, is_armed ? plan.start_gate : std::nullopt);
+    if (!plan.excluded_domains.empty()) add_domain_sets(batch, table);
+    if (plan.open_after) add_state_set(batch, table, kAliveSet, is_armed ? std::nullopt : plan.open_after);
     add_rules(batch, table, compile(plan));
   }
 
@@ -243,13 +249,20 @@ class NftRedirector : public capture::Redirector {
   }
 
   /// The gate is armed when a sandbox is enrolled, and never again: a later apply finds the set as the proxy or time left it.
+  /// Where a sandbox that was captured is to be open without a proxy from now on, the proxy counts as alive until its time is
+  /// over.
   static Batch change(const Snapshot& now, const CapturePlan& plan, const Ensured& source) {
     Batch batch;
     if (now.has_table && has_our_chains(now)) {
       flush_rules(batch, kTable);
       change_chains(batch, now, plan);
-      if (now.has_holding_set && !plan.start_gate) delete_holding_set(batch, kTable);
-      if (!now.has_holding_set && plan.start_gate) add_holding_set(batch, kTable, *plan.start_gate, false);
+      if (now.has_holding_set && !plan.start_gate) delete_set(batch, kTable, kHoldingSet);
+      if (!now.has_holding_set && plan.start_gate) add_state_set(batch, kTable, kHoldingSet, std::nullopt);
+      if (now.has_domain_sets && plan.excluded_domains.empty())
+        for (Family family : kBothFamilies) delete_set(batch, kTable, domain_set(family));
+      if (!now.has_domain_sets && !plan.excluded_domains.empty()) add_domain_sets(batch, kTable);
+      if (now.has_alive_set && !plan.open_after) delete_set(batch, kTable, kAliveSet);
+      if (!now.has_alive_set && plan.open_after) add_state_set(batch, kTable, kAliveSet, plan.open_after);
       add_rules(batch, kTable, compile(plan));
       return batch;
     }

@@ -15,6 +15,7 @@ capture::CapturePlan everything() {
   capture::CapturePolicy policy;
   policy.inbound_ports.kind = policy.outbound_cidrs.kind = capture::Selection::all;
   policy.start_gate = std::chrono::seconds(30);
+  policy.open_after = std::chrono::seconds(2);
   return capture::plan(policy);
 }
 

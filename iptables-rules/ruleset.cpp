@@ -92,10 +92,11 @@ std::string interface_key(const std::string& name) {
 
 class Compiler {
  public:
-  Compiler(const Step& step, std::size_t index) : step_(step), match_(step.match), index_(index) {}
+  Compiler(const capture::CapturePlan& plan, std::size_t index)
+      : plan_(plan), step_(plan.steps[index]), match_(step_.match), index_(index) {}
 
   void compile_into(std::vector<Rule>& rules) const {
-    if (match_.source.empty() && match_.destination.empty() && match_.not_destination.empty()) {
+    if (match_.source.empty() && match_.destination.empty() && match_.not_destination.empty() && !match_.to_excluded_domain) {
       rules.push_back(rule(std::nullopt));
       return;
     }
@@ -125,7 +126,9 @@ class Compiler {
     if (!match_.in_interface.empty()) add(Field::iifname, false, {single(interface_key(match_.in_interface))});
     if (!match_.not_in_interface.empty()) add(Field::iifname, true, {single(interface_key(match_.not_in_interface))});
     if (!match_.out_interface.empty()) add(Field::oifname, false, {single(interface_key(match_.out_interface))});
+    if (!match_.not_out_interface.empty()) add(Field::oifname, true, {single(interface_key(match_.not_out_interface))});
     if (family) add_addresses(rule, *family);
+    if (match_.to_excluded_domain) add(Field::excluded_domain, false, {});
     if (match_.syn != Match::Syn::any) add(Field::tcp_syn, match_.syn == Match::Syn::later, {});
     const bool is_udp = match_.protocol == Match::Protocol::udp;
     add_if(is_udp ? Field::udp_sport : Field::sport, match_.source_ports, PortSet{});
@@ -149,8 +152,14 @@ class Compiler {
     if (match_.not_mark) add(Field::mark, true, {single(id_key(*match_.not_mark))});
     if (match_.connection_mark) add(Field::ct_mark, false, {single(id_key(*match_.connection_mark))});
     if (match_.is_invalid) add(Field::ct_invalid, false, {});
+    if (match_.proxy_is_down) add(Field::alive, true, {});
     add_if(Field::skuid, match_.uids, match_.not_uids);
     add_if(Field::skgid, match_.gids, match_.not_gids);
+    if (match_.sender_mark) {
+      add(Field::mark, false, {single(id_key(match_.sender_mark->value))});
+      if (match_.sender_mark->mask != 0xffffffff) rule.terms.back().mask = id_key(match_.sender_mark->mask);
+    }
+    if (match_.cgroup) add_cgroup(rule);
     return rule;
   }
 
@@ -159,6 +168,13 @@ class Compiler {
          {std::tuple{Field::saddr, false, &match_.source}, std::tuple{Field::daddr, false, &match_.destination},
           std::tuple{Field::daddr, true, &match_.not_destination}})
       if (auto keys = keys_of(*list, family); !keys.empty()) rule.terms.push_back({field, is_negated, std::move(keys)});
+  }
+
+  void add_cgroup(Rule& rule) const {
+    std::string key(sizeof match_.cgroup->id, '\0');
+    std::memcpy(key.data(), &match_.cgroup->id, sizeof match_.cgroup->id);
+    rule.terms.push_back(
+        {.field = Field::cgroup, .keys = {single(key)}, .path = match_.cgroup->path, .level = match_.cgroup->level()});
   }
 
   Action action() const {
@@ -175,13 +191,17 @@ class Compiler {
       case Verdict::zone: return {.kind = Kind::zone, .zone = step_.zone};
       case Verdict::redirect: return {.kind = Kind::redirect, .port = step_.redirect_port};
       case Verdict::reset: return {.kind = Kind::reset};
+      case Verdict::refuse: return {.kind = Kind::refuse};
       case Verdict::hold:
       case Verdict::drop: return {.kind = Kind::drop};
       case Verdict::open_gate: return {.kind = Kind::open_gate};
+      case Verdict::proxy_lives:
+        return {.kind = Kind::proxy_lives, .timeout = gate_timeout(plan_.open_after.value_or(Nanoseconds()))};
     }
     return {};
   }
 
+  const capture::CapturePlan& plan_;
   const Step& step_;
   const Match& match_;
   std::size_t index_;
@@ -193,7 +213,7 @@ std::vector<Rule> compile(const capture::CapturePlan& plan) {
   std::vector<Rule> rules;
   for (Chain chain : capture::kChains)
     for (std::size_t i = 0; i < plan.steps.size(); ++i)
-      if (plan.steps[i].chain == chain) Compiler(plan.steps[i], i).compile_into(rules);
+      if (plan.steps[i].chain == chain) Compiler(plan, i).compile_into(rules);
   return rules;
 }
 
@@ -208,6 +228,7 @@ std::optional<Hook> hook_of(Chain chain) {
     case Chain::mark_outbound: return Hook{"route", "output", NF_INET_LOCAL_OUT, -150};
     case Chain::inbound: return Hook{"nat", "prerouting", NF_INET_PRE_ROUTING, -100};
     case Chain::outbound: return Hook{"nat", "output", NF_INET_LOCAL_OUT, -100};
+    case Chain::udp_outbound: return Hook{"filter", "output", NF_INET_LOCAL_OUT, -150};
     case Chain::to_transparent:
     case Chain::to_dns:
     case Chain::to_inbound:

@@ -31,7 +31,10 @@ enum class Field : std::uint8_t {
   sport,
   udp_sport,
   udp_dport,
-  holding
+  cgroup,
+  excluded_domain,
+  holding,
+  alive
 };
 
 /// A range of keys: bytes as they stand in the register (network order; uids in the machine's). Both ends included.
@@ -44,15 +47,32 @@ struct Term {
   Field field;
   bool is_negated = false;
   std::vector<KeyRange> keys;  ///< sorted and disjoint; more than one key becomes an anonymous set. Empty for fields without
+  std::string mask = {};       ///< of a mark: what of it is compared; empty: all
+  std::string path = {};       ///< of a cgroup
+  unsigned level = 0;          ///< of a cgroup: how deep below the root its path leads
 };
 
 struct Action {
-  enum class Kind : std::uint8_t { accept, jump, redirect, reset, drop, open_gate, zone, transparent, mark, mark_connection };
+  enum class Kind : std::uint8_t {
+    accept,
+    jump,
+    redirect,
+    reset,
+    drop,
+    open_gate,
+    zone,
+    transparent,
+    mark,
+    mark_connection,
+    proxy_lives,
+    refuse
+  };
   Kind kind = Kind::accept;
   std::string_view chain;  ///< of a jump
   Port port = 0;           ///< of a redirect, or of a transparent socket
   std::uint16_t zone = 0;
   std::uint32_t mark = 0;
+  std::uint64_t timeout = 0;  ///< of proxy_lives, in ms
 };
 
 struct Rule {
@@ -77,7 +97,12 @@ struct Hook {
 std::optional<Hook> hook_of(capture::Chain chain);
 
 inline constexpr std::string_view kTable = "weir";
-inline constexpr std::string_view kHoldingSet = "holding";
+/// Sets with at most the key 0, which times out: the start gate holds, the proxy lives.
+inline constexpr std::string_view kHoldingSet = "holding", kAliveSet = "alive";
+/// Sets of the addresses that excluded domains have now, by family.
+constexpr std::string_view domain_set(Family family) { return family == Family::v4 ? "domains4" : "domains6"; }
+/// More than one: an element whose time is over keeps its place for a while.
+inline constexpr std::uint32_t kAliveSize = 16;
 /// What stands in the table's comment: by it we recognise our own table.
 inline constexpr std::string_view kOwnerMark = "owner: weir";
 

@@ -21,6 +21,12 @@ IpAddr address_of(const std::string& key) {
   return IpAddr::from(address);
 }
 
+std::uint32_t number_of(const std::string& key) {
+  std::uint32_t number;
+  std::memcpy(&number, key.data(), sizeof number);
+  return number;
+}
+
 std::string key_text(Field field, const std::string& key) {
   switch (field) {
     case Field::saddr:
@@ -32,11 +38,9 @@ std::string key_text(Field field, const std::string& key) {
     case Field::mark:
     case Field::ct_mark:
     case Field::skuid:
-    case Field::skgid: {
-      std::uint32_t id;
-      std::memcpy(&id, key.data(), sizeof id);
-      return field == Field::mark || field == Field::ct_mark ? fmt::format("{:#x}", id) : std::to_string(id);
-    }
+    case Field::skgid:
+      return field == Field::mark || field == Field::ct_mark ? fmt::format("{:#x}", number_of(key))
+                                                             : std::to_string(number_of(key));
     case Field::iifname:
     case Field::oifname: return key.size() == IFNAMSIZ ? fmt::format("\"{}\"", key.c_str()) : fmt::format("\"{}*\"", key);
     case Field::l4proto: return key[0] == IPPROTO_UDP ? "udp" : "tcp";
@@ -94,8 +98,16 @@ std::string term_text(const Term& term, std::optional<Family> family) {
     case Field::daddr_is_local: return "fib daddr type local";
     case Field::saddr_is_local: return fmt::format("fib saddr type {}local", term.is_negated ? "!= " : "");
     case Field::ct_invalid: return "ct state invalid";
-    // The set has one key, 0: any expression that always yields it would do.
+    // The sets have one key, 0: any expression that always yields it would do.
     case Field::holding: return fmt::format("meta mark & 0x0 == @{}", kHoldingSet);
+    case Field::excluded_domain:
+      return fmt::format("{} @{}", selector(Field::daddr, family), domain_set(family.value_or(Family::v4)));
+    case Field::mark:
+      if (term.mask.empty())
+        return fmt::format("meta mark {}{}", term.is_negated ? "!= " : "", key_text(Field::mark, term.keys[0].first));
+      return fmt::format("meta mark & {:#x} == {:#x}", number_of(term.mask), number_of(term.keys[0].first));
+    case Field::cgroup: return fmt::format("socket cgroupv2 level {} \"{}\"", term.level, term.path);
+    case Field::alive: return fmt::format("meta mark & 0x0 {} @{}", term.is_negated ? "!=" : "==", kAliveSet);
     default: return fmt::format("{} {}{}", selector(term.field, family), term.is_negated ? "!= " : "", keys_text(term));
   }
 }
@@ -110,8 +122,11 @@ std::string action_text(const Action& action) {
     case Action::Kind::transparent: return fmt::format("tproxy to :{} accept", action.port);
     case Action::Kind::mark: return fmt::format("meta mark set {:#x}", action.mark);
     case Action::Kind::mark_connection: return fmt::format("ct mark set {:#x}", action.mark);
+    case Action::Kind::refuse: return "reject with icmpx type port-unreachable";
     case Action::Kind::zone: return fmt::format("ct zone set {} accept", action.zone);
     case Action::Kind::open_gate: return fmt::format("delete @{} {{ meta mark & 0x0 }}", kHoldingSet);
+    case Action::Kind::proxy_lives:
+      return fmt::format("update @{} {{ meta mark & 0x0 timeout {}ms }}", kAliveSet, action.timeout);
   }
   return "";
 }
@@ -137,6 +152,12 @@ std::string ruleset_text(const capture::CapturePlan& plan) {
     text += fmt::format(
         "\tset {} {{\n\t\ttype mark\n\t\tsize 1\n\t\tflags dynamic,timeout\n\t\telements = {{ 0x0 timeout {}ms }}\n\t}}\n",
         kHoldingSet, gate_timeout(*plan.start_gate));
+  if (plan.open_after)
+    text += fmt::format("\tset {} {{\n\t\ttype mark\n\t\tsize {}\n\t\tflags dynamic,timeout\n\t}}\n", kAliveSet, kAliveSize);
+  if (!plan.excluded_domains.empty())
+    for (Family family : kBothFamilies)
+      text +=
+          fmt::format("\tset {} {{\n\t\ttype {}\n\t}}\n", domain_set(family), family == Family::v4 ? "ipv4_addr" : "ipv6_addr");
   for (capture::Chain chain : capture::chains_of(plan)) {
     text += fmt::format("\tchain {} {{\n", capture::name(chain));
     if (auto hook = hook_of(chain))

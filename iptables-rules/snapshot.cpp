@@ -96,7 +96,7 @@ Result<> read_chains(Netlink& netlink, Snapshot& snapshot) {
   return {};
 }
 
-/// Name of each set → its elements' canonical text; of the gate's set only that it is there, since its element is state.
+/// Name of each set → its elements' canonical text; of the state sets only that they are there, since their elements are state.
 Result<std::map<std::string, std::string>> read_sets(Netlink& netlink, Snapshot& snapshot) {
   std::map<std::string, std::string> sets;
   auto answers = ask(netlink, ask_sets(kTable));
@@ -106,10 +106,11 @@ Result<std::map<std::string, std::string>> read_sets(Netlink& netlink, Snapshot&
     if (!is_inet(message) || nftnl_set_nlmsg_parse(header_of(message), set.get()) < 0) continue;
     if (!is_ours(nftnl_set_get_str(set.get(), NFTNL_SET_TABLE))) continue;
     const std::string name = nftnl_set_get_str(set.get(), NFTNL_SET_NAME);
-    if (name == kHoldingSet) {
-      snapshot.has_holding_set = true;
-      continue;
-    }
+    snapshot.has_holding_set |= name == kHoldingSet;
+    snapshot.has_alive_set |= name == kAliveSet;
+    const bool is_of_domains = name == domain_set(Family::v4) || name == domain_set(Family::v6);
+    snapshot.has_domain_sets |= is_of_domains;
+    if (name == kHoldingSet || name == kAliveSet || is_of_domains) continue;
     auto elements = ask(netlink, ask_elements(kTable, name));
     if (!elements) return pass(elements.error());
     SetObject filled(nftnl_set_alloc());
@@ -228,6 +229,12 @@ std::vector<std::string> differences(const Snapshot& snapshot, const std::vector
   if (!snapshot.is_ours()) return {fmt::format("the table inet {} is not ours: its comment is not \"{}\"", kTable, kOwnerMark)};
   if (snapshot.has_holding_set != plan.start_gate.has_value())
     out.push_back(plan.start_gate ? "the start gate's set is missing" : "there is a start gate, but none is wanted");
+  if (snapshot.has_alive_set != plan.open_after.has_value())
+    out.push_back(plan.open_after ? "the set that tells whether the proxy lives is missing"
+                                  : "there is a set that tells whether the proxy lives, but none is wanted");
+  if (snapshot.has_domain_sets == plan.excluded_domains.empty())
+    out.push_back(snapshot.has_domain_sets ? "there are sets of excluded domains, but none are wanted"
+                                           : "the sets of excluded domains are missing");
   const std::vector<capture::Chain> chains = capture::chains_of(plan);
   for (capture::Chain chain : chains) {
     const std::string name(capture::name(chain));

@@ -19,7 +19,7 @@ struct Snapshot {
   std::string comment;                                    ///< the table's
   std::map<std::string, std::string> chains;              ///< name → "filter prerouting -300 accept", "" for a plain chain
   std::map<std::string, std::vector<std::string>> rules;  ///< chain → canonical texts, in order
-  bool has_holding_set = false;
+  bool has_holding_set = false, has_alive_set = false, has_domain_sets = false;
 
   bool is_ours() const { return has_table && comment.starts_with(kOwnerMark); }
 };

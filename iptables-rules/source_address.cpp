@@ -25,6 +25,7 @@ Result<SourceAddress> look_at_source(kernel::Netlink& netlink) {
   SourceAddress source;
   for (const kernel::InterfaceAddress& address : *found) {
     source.has_v6 = true;
+    source.has_v6_on_lo |= address.interface_index == *lo;
     const bool is_source = address.interface_index == *lo && address.address == source6().address();
     if (is_source) {
       source.is_there = true;
@@ -35,7 +36,7 @@ Result<SourceAddress> look_at_source(kernel::Netlink& netlink) {
   return source;
 }
 
-Result<Ensured> ensure_source(kernel::Netlink& netlink) {
+Result<Ensured> ensure_source(kernel::Netlink& netlink, bool may_be_missing) {
   auto before = look_at_source(netlink);
   if (!before) return pass(before.error());
   if (before->is_there) return Ensured{.was_added = false, .is_marked = before->is_ours, .note = {}};
@@ -54,13 +55,13 @@ Result<Ensured> ensure_source(kernel::Netlink& netlink) {
       }
     const int error = added.error().sys_errno();
     if (error == EPERM) return pass(explain_refusal(error, "adding the address ::6 to lo"));
+    const std::string reason = fmt::format(
+        "the sandbox has IPv6 addresses, but ::6/128 cannot be added to lo ({}); is IPv6 off for lo? See: sysctl "
+        "net.ipv6.conf.lo.disable_ipv6",
+        errno_text(error));
+    if (before->has_v6_traffic && may_be_missing) return Ensured{.is_missing = true, .note = "IPv6 is blocked: " + reason};
     if (before->has_v6_traffic)
-      return pass(Error(
-          ErrorCode::environment,
-          fmt::format("the sandbox has IPv6 addresses, but ::6/128 cannot be added to lo ({}); is IPv6 off for lo? See: sysctl "
-                      "net.ipv6.conf.lo.disable_ipv6",
-                      errno_text(error)),
-          error));
+      return pass(Error(ErrorCode::environment, reason + "; --on-missing-family=block would cut IPv6 off instead", error));
     return Ensured{
         .was_added = false, .is_marked = false, .note = "IPv6 is off in this network namespace; its rules stand ready"};
   }

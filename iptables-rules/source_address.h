@@ -13,16 +13,19 @@ struct SourceAddress {
   bool is_ours = false;         ///< it bears our protocol number
   bool has_v6_traffic = false;  ///< an IPv6 address that other machines can reach
   bool has_v6 = false;          ///< any IPv6 address at all
+  bool has_v6_on_lo = false;    ///< any IPv6 address of lo, such as ::1: so it is not off there
 };
 Result<SourceAddress> look_at_source(kernel::Netlink& netlink);
 
 struct Ensured {
   bool was_added = false;
-  bool is_marked = false;  ///< the kernel keeps who added it
-  std::string note;        ///< why it could not be added, where that does no harm
+  bool is_marked = false;   ///< the kernel keeps who added it
+  bool is_missing = false;  ///< it could not be added, and the sandbox has IPv6 traffic that would go wrong: to be blocked
+  std::string note;         ///< why it could not be added
 };
-/// Adds it if it is missing. Fails only if the sandbox has IPv6 traffic that would then go wrong (settled decision 9.10).
-Result<Ensured> ensure_source(kernel::Netlink& netlink);
+/// Adds it if it is missing. Fails if it cannot be added and the sandbox has IPv6 traffic that would then go wrong, unless the
+/// caller blocks that traffic (settled decision 9.10).
+Result<Ensured> ensure_source(kernel::Netlink& netlink, bool may_be_missing = false);
 /// Not there is success.
 Result<> remove_source(kernel::Netlink& netlink);
 

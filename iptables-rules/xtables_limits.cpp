@@ -39,6 +39,13 @@ bool is_known(Verdict verdict) {
   }
 }
 
+/// What --when-proxy-down=open, --quic=refuse and --exclude-domains ask for; in words below.
+bool is_said(const Step& step) {
+  const bool is_of_open = step.verdict == Verdict::proxy_lives || step.match.proxy_is_down ||
+                          (step.verdict == Verdict::open_gate && step.match.protocol == Match::Protocol::udp);
+  return is_of_open || step.chain == Chain::udp_outbound || step.match.to_excluded_domain;
+}
+
 bool is_guard(Chain chain) { return chain == Chain::guard_inbound || chain == Chain::guard_outbound; }
 
 /// Conditions of a step that we render; what is left of a match without them we don't know.
@@ -59,6 +66,7 @@ Match without_known(Match match) {
   match.not_gids.clear();
   match.to_this_sandbox = match.is_invalid = match.from_elsewhere = false;
   match.mark = match.not_mark = match.connection_mark = std::nullopt;
+  match.sender_mark.reset();
   return match;
 }
 
@@ -94,6 +102,7 @@ std::string step_problem(const CapturePlan& plan, const Step& step) {
   if (!is_known(step.verdict)) return fmt::format("the verdict \"{}\"", capture::name(step.verdict));
   if (!is_in_place(plan, step))
     return fmt::format("the verdict \"{}\" in {}", capture::name(step.verdict), capture::name(step.chain));
+  if (match.cgroup) return fmt::format("the cgroup {}", match.cgroup->path);
   if (without_known(match) != Match{}) return "a condition that this backend does not know";
   for (Family family : kBothFamilies) {
     const std::vector<Cidr> excluded = of_family(match.not_destination, family);
@@ -115,15 +124,28 @@ std::vector<std::string> why_not(const CapturePlan& plan) {
     problems.push_back(fmt::format("a start gate of more than {} (--start-gate)", to_text(kLongestGate)));
   if (plan.reply_route && (plan.reply_route->mark == kRefusedMark || plan.reply_route->mark == kTakenMark))
     problems.push_back(fmt::format("the mark {}, which it needs itself (--istio-inbound-tproxy-mark)", plan.reply_route->mark));
+  if (plan.block_missing_family)
+    problems.emplace_back(
+        "blocking an IP family that cannot be programmed (--on-missing-family=block), which takes its iptables");
+  if (!plan.excluded_domains.empty())
+    problems.emplace_back("excluding by domain (--exclude-domains): weir-init watch keeps the addresses in sets of nftables");
+  if (plan.open_after) problems.emplace_back("being open without a proxy (--when-proxy-down=open)");
+  if (std::any_of(plan.steps.begin(), plan.steps.end(), [](const Step& step) { return step.chain == Chain::udp_outbound; }))
+    problems.emplace_back("refusing QUIC (--quic=refuse)");
   CapturePlan rest = plan;
   rest.steps.clear();
+  rest.open_after.reset();
+  rest.excluded_domains.clear();
+  rest.block_missing_family = false;
   rest.start_gate.reset();
   rest.reply_route.reset();
   rest.needs_inbound_source6 = CapturePlan{}.needs_inbound_source6;
   if (rest != CapturePlan{}) problems.push_back("something in the plan that this backend does not know");
-  for (const Step& step : plan.steps)
+  for (const Step& step : plan.steps) {
+    if (is_said(step)) continue;
     if (std::string problem = step_problem(plan, step); !problem.empty())
       problems.push_back(fmt::format("{} ({}: {})", problem, capture::name(step.chain), step.why));
+  }
   return problems;
 }
 

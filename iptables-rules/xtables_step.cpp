@@ -9,6 +9,11 @@ namespace weir::xtables {
 
 namespace {
 
+/// As iptables-save writes it: without a full mask.
+std::string mark_text(const capture::MarkMatch& mark) {
+  return mark.mask == 0xffffffff ? fmt::format("{:#x}", mark.value) : fmt::format("{:#x}/{:#x}", mark.value, mark.mask);
+}
+
 using capture::Match;
 using capture::Step;
 
@@ -112,6 +117,7 @@ void StepRules::fix() {
   if (match_.mark) append(rest_, fmt::format("-m mark --mark {:#x}", *match_.mark));
   if (match_.not_mark) append(rest_, fmt::format("-m mark ! --mark {:#x}", *match_.not_mark));
   if (match_.connection_mark) append(rest_, fmt::format("-m connmark --mark {:#x}", *match_.connection_mark));
+  if (match_.sender_mark) append(rest_, "-m mark --mark " + mark_text(*match_.sender_mark));
   if (match_.is_invalid) append(rest_, "-m conntrack --ctstate INVALID");
   exclude_owners("uid", match_.not_uids);
   exclude_owners("gid", match_.not_gids);

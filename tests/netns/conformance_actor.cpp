@@ -148,7 +148,10 @@ Result<UniqueFd> connect_borrowed(const SocketAddr& to, const std::string& sourc
 std::string connect(const SocketAddr& to, const std::string& source, int limit_ms, UniqueFd& into) {
   kernel::ConnectOptions options;
   const bool is_borrowed = source.starts_with("borrowed/");
-  if (source != "-" && !is_borrowed) options.source = *IpAddr::parse(source);
+  if (source.starts_with("mark="))
+    options.mark = static_cast<std::uint32_t>(*parse_uint(std::string_view(source).substr(5)));
+  else if (source != "-" && !is_borrowed)
+    options.source = *IpAddr::parse(source);
   auto fd = is_borrowed ? connect_borrowed(to, source) : kernel::connect_tcp(to, options);
   if (!fd) return fd.error().sys_errno() == ECONNREFUSED ? "RST" : fd.error().to_text();
   if (!wait_for(fd->ref(), POLLOUT, limit_ms)) return "TIMEOUT";
@@ -166,7 +169,8 @@ std::string send_datagram(const SocketAddr& to, std::string_view source, int lim
     if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&storage), own_size) != 0) return errno_text(errno);
   }
   socklen_t size = to.to_sockaddr(storage);
-  if (::sendto(fd.get(), "?", 1, 0, reinterpret_cast<const sockaddr*>(&storage), size) < 0) return errno_text(errno);
+  if (::sendto(fd.get(), "?", 1, 0, reinterpret_cast<const sockaddr*>(&storage), size) < 0)
+    return errno == EPERM ? "REFUSED" : errno_text(errno);
   if (!wait_for(fd.ref(), POLLIN, limit_ms)) return "TIMEOUT";
   char buffer[512];
   sockaddr_storage from{};

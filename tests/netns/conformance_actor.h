@@ -17,8 +17,10 @@ namespace weir::conformance {
 ///   serve-udp LABEL=PORT …      answers each datagram with "LABEL peer=…"
 ///   serve-local-udp LABEL=PORT … the same, bound to 127.0.0.1 and ::1: answers by the wildcard would leave from another address
 ///   tcp ADDRESS PORT SOURCE MS  connects ("-": any source) and answers what it was told; "RST"; "TIMEOUT"
-///   udp ADDRESS PORT SOURCE MS  the same with a datagram; adds "from=…"; SOURCE may be "port=N"
-///                               SOURCE of tcp may be "borrowed/ADDRESS" or "borrowed/ADDRESS/MARK" (needs CAP_NET_ADMIN)
+///   udp ADDRESS PORT SOURCE MS  the same with a datagram; adds "from=…"; "REFUSED" if it could not be sent; SOURCE may be
+///   "port=N"
+///                               SOURCE of tcp may be "borrowed/ADDRESS" or "borrowed/ADDRESS/MARK" (needs CAP_NET_ADMIN), or
+///                               "mark=N" (SO_MARK)
 ///   fin ADDRESS PORT SOURCE MS  sends the end of a TCP connection that never was, which connection tracking calls invalid;
 ///                               "ANSWERED" if a reset comes back; "TIMEOUT"
 ///   open ADDRESS PORT           connects and keeps the connection; ping TEXT: sends a line through it, answers what came

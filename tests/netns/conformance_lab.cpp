@@ -133,7 +133,7 @@ Lab::Lab() {
   workload_ = Actor::start(0, 0);
   // The first answer shows that the namespaces are there.
   CHECK(remote_->ask("serve REMOTE:80=80 REMOTE:443=443 REMOTE:53=53") == "ok");
-  CHECK(remote_->ask("serve-udp REMOTE-udp:7777=7777 REMOTE-udp:53=53") == "ok");
+  CHECK(remote_->ask("serve-udp REMOTE-udp:7777=7777 REMOTE-udp:53=53 REMOTE-udp:443=443") == "ok");
   CHECK(vm_->ask("serve-udp VM-udp:1=1") == "ok");
   CHECK(workload_->ask(
             "serve APP:8080=8080 APP:9090=9090 LOCALDNS:53=53 ST15020=15020 ST15021=15021 ST15090=15090 TUN15008=15008") == "ok");
@@ -231,7 +231,7 @@ void check_names_damages(const CapturePlan& plan, const std::vector<std::string>
 std::string address(const char* name, Family family) { return matrix::address(name, family).to_text(); }
 
 std::string source_of(const matrix::Row& row) {
-  if (row.source == "-") return row.source;
+  if (row.source == "-" || row.source.starts_with("mark=")) return row.source;
   const auto taken = matrix::borrowed(row.source);
   if (!taken) return matrix::address(row.source, row.family).to_text();
   const std::string source = "borrowed/" + matrix::address(taken->name, row.family).to_text();

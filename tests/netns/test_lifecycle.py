@@ -92,6 +92,19 @@ with lab.Lab(pods=["client", "echo-v1"]) as net:
         client.admin("/quitquitquit", "POST")
         assert proxy.wait(60) == 0, proxy.returncode
 
+    with cases("--when-proxy-down=open: with the proxy killed, calls go direct once its window is over; and back"):
+        client.enrol("--when-proxy-down=open:2s", gate="")
+        client.start_proxy()
+        answer = client.curl(URL)
+        assert answer.status == 200 and client.log_of(answer.request_id), answer
+        client.stop_proxy(signal.SIGKILL)
+        lab.wait_for(lambda: client.curl(URL, timeout=3).status == 200, 20, "calls to go direct")
+        assert client.curl("http://outside.example/", family=6).status == 200
+        client.start_proxy()
+        answer = client.curl(URL)
+        assert answer.status == 200 and client.log_of(answer.request_id), answer
+        client.stop_proxy(signal.SIGKILL)
+
     with cases("removal: nothing of weir is left, and traffic is direct"):
         client.proxy = None
         client.release()
