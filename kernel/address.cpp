@@ -27,6 +27,8 @@ NetlinkMessage address_request(std::uint16_t type, std::uint16_t flags, unsigned
   auto* extra = static_cast<ifaddrmsg*>(mnl_nlmsg_put_extra_header(header, sizeof(ifaddrmsg)));
   extra->ifa_family = static_cast<std::uint8_t>(domain(address.family()));
   extra->ifa_prefixlen = static_cast<std::uint8_t>(address.prefix());
+  // Without it the kernel looks for duplicates some time later, even on lo, and until then nobody can bind to an IPv6 address.
+  if (address.family() == Family::v6) extra->ifa_flags = IFA_F_NODAD;
   extra->ifa_index = index;
   const std::string_view bytes = address.address().bytes();
   mnl_attr_put(header, IFA_LOCAL, bytes.size(), bytes.data());
