@@ -49,15 +49,18 @@ TEST_CASE("both families of each name, each address once") {
 }
 
 TEST_CASE("a name is asked for again when its time to live is over, not before, and within limits") {
-  for (auto [ttl, wait] : {std::pair{60, 60}, {0, 5}, {86400, 300}}) {
-    CAPTURE(ttl);
+  struct Case {
+    int ttl, wait;  // seconds
+  };
+  for (const Case& c : {Case{60, 60}, {0, 5}, {86400, 300}}) {
+    CAPTURE(c.ttl);
     Server server;
-    server.set("a.example", {{"10.0.0.1", ttl}, {"fd00::1", ttl}});
+    server.set("a.example", {{"10.0.0.1", c.ttl}, {"fd00::1", c.ttl}});
     DomainWatch watch({"a.example"}, server.resolve());
-    CHECK(watch.refresh(kStart).next == kStart + seconds(wait));
-    watch.refresh(kStart + seconds(wait) - std::chrono::nanoseconds(1));
+    CHECK(watch.refresh(kStart).next == kStart + seconds(c.wait));
+    watch.refresh(kStart + seconds(c.wait) - std::chrono::nanoseconds(1));
     CHECK(server.asked == 2);
-    watch.refresh(kStart + seconds(wait));
+    watch.refresh(kStart + seconds(c.wait));
     CHECK(server.asked == 4);
   }
 }
