@@ -3,6 +3,12 @@
 
 namespace weir::capture {
 
+Result<Released> Redirector::release(const Drain&) {
+  return fail(ErrorCode::environment, "the backend {} cannot un-enrol live; use remove without --live", name());
+}
+
+Result<bool> Redirector::end_drain(const Drain&) { return false; }
+
 Result<> NullRedirector::record(std::string verb) {
   calls.push_back(verb);
   if (verb == fail_at) return fail(ErrorCode::environment, "the null backend was told to fail at {}", verb);
@@ -16,6 +22,7 @@ Result<Applied> NullRedirector::apply(const CapturePlan& plan) {
   const bool changed = applied != plan;
   before_ = applied;
   applied = plan;
+  drain.reset();
   return Applied{.changed = changed, .notes = {}};
 }
 
@@ -34,9 +41,25 @@ Result<Drift> NullRedirector::check(const CapturePlan& plan) {
 
 Result<bool> NullRedirector::remove() {
   if (auto r = record("remove"); !r) return pass(r.error());
-  const bool had = applied.has_value();
+  const bool had = applied.has_value() || drain.has_value();
   applied.reset();
+  drain.reset();
   return had;
+}
+
+Result<Released> NullRedirector::release(const Drain& wanted) {
+  if (auto r = record("release"); !r) return pass(r.error());
+  if (!applied) return Released{.changed = false, .drain = drain};
+  applied.reset();
+  drain = wanted;
+  return Released{.changed = true, .drain = drain};
+}
+
+Result<bool> NullRedirector::end_drain(const Drain& ended) {
+  if (auto r = record("end_drain"); !r) return pass(r.error());
+  if (drain != ended) return false;
+  drain.reset();
+  return true;
 }
 
 }  // namespace weir::capture

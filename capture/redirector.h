@@ -8,6 +8,7 @@
 
 #include "base/result.h"
 #include "base/well_known.h"
+#include "capture/drain.h"
 #include "capture/plan.h"
 
 namespace weir::capture {
@@ -45,6 +46,14 @@ class Redirector {
   virtual Result<Drift> check(const CapturePlan& plan) = 0;
   /// Takes away only what is ours; true if there was something. Nothing there is success.
   virtual Result<bool> remove() = 0;
+  /// Live un-enrolment: from one transaction on no new connection is captured, and those that were go on. Leaves a drain:
+  /// `wanted` with the ports that the rules redirected to, or the one that stands already. Done whole or not at all; nothing
+  /// there is success. A later apply takes over, and remove ends it, as ever. By default refused (environment).
+  virtual Result<Released> release(const Drain& wanted);
+  /// The drain that stands. Changes nothing.
+  virtual Result<std::optional<Drain>> draining() { return std::nullopt; }
+  /// Takes away what is left of exactly this drain; false if it stands no longer, and then nothing is changed.
+  virtual Result<bool> end_drain(const Drain& drain);
   /// What apply would program, in the backend's own language, for people and for `nft -f`. Pure.
   virtual std::string render(const CapturePlan& plan) const = 0;
   /// What of the plan this backend cannot express wherever it runs, a sentence each; apply and check then refuse. Pure.
@@ -57,6 +66,7 @@ class NullRedirector : public Redirector {
   std::vector<std::string> calls;
   std::string fail_at;
   std::optional<CapturePlan> applied;
+  std::optional<Drain> drain;
 
   std::string_view name() const override { return "null"; }
   Result<> probe() override;
@@ -64,6 +74,9 @@ class NullRedirector : public Redirector {
   Result<> undo() override;
   Result<Drift> check(const CapturePlan& plan) override;
   Result<bool> remove() override;
+  Result<Released> release(const Drain& wanted) override;
+  Result<std::optional<Drain>> draining() override { return drain; }
+  Result<bool> end_drain(const Drain& ended) override;
   std::string render(const CapturePlan& plan) const override { return to_text(plan); }
 
  private:

@@ -12,6 +12,8 @@ namespace weir::init {
 
 namespace {
 
+constexpr Nanoseconds kLongestDrain = std::chrono::hours(24 * 365);
+
 /// Istio's logging flags, which its webhook hands to every container. Those that take no value must not swallow the next word.
 bool is_log_flag(std::string_view argument) { return argument.starts_with("--log_") || argument.starts_with("--vklog"); }
 bool is_log_switch(std::string_view argument) { return argument == "--log_as_json"; }
@@ -185,6 +187,33 @@ void read_output(const std::map<std::string, std::string>& flags, CommandLine& l
         problem("flag --output", fmt::format("\"{}\" is not known", printable(output->second)), "write text or json"));
 }
 
+/// --live and what belongs to it.
+void read_live(const std::map<std::string, std::string>& flags, CommandLine& line) {
+  line.is_live = flags.contains("live");
+  line.waits = flags.contains("wait");
+  const bool removes_live = line.is_live && line.verb == Verb::remove;
+  if (line.is_live && line.verb != Verb::remove && line.verb != Verb::apply)
+    line.problems.push_back(problem("flag --live", "goes with apply and remove only", "leave it out"));
+  if (line.is_live && line.verb == Verb::apply && line.capture.policy.drop_invalid)
+    line.problems.push_back(problem("flag --live",
+                                    "contradicts --drop-invalid, which would drop the end of a connection that is older than the "
+                                    "rules and has been silent since",
+                                    "leave one of the two out"));
+  for (const char* name : {"drain-timeout", "wait"})
+    if (flags.contains(name) && !removes_live)
+      line.problems.push_back(problem(fmt::format("flag --{}", name), "belongs to remove --live", "leave it out"));
+  auto timeout = flags.find("drain-timeout");
+  if (timeout == flags.end()) return;
+  auto duration = parse_duration(timeout->second);
+  if (!duration)
+    line.problems.push_back(problem("flag --drain-timeout", duration.error().message()));
+  else if (*duration > kLongestDrain)
+    line.problems.push_back(problem("flag --drain-timeout", fmt::format("\"{}\" is too long", printable(timeout->second)),
+                                    fmt::format("write at most {}", to_text(kLongestDrain))));
+  else
+    line.drain_timeout = *duration;
+}
+
 /// Flags that say twice, and differently, what to do.
 void check_verb(const std::map<std::string, std::string>& flags, CommandLine& line) {
   if (line.capture.requests.cleanup_only) {
@@ -260,6 +289,7 @@ CommandLine parse_command_line(std::vector<std::string> arguments, const std::ma
   line.capture = std::move(outcome.parsed);
   for (Problem& found : outcome.problems) line.problems.push_back(std::move(found));
   check_verb(flags, line);
+  read_live(flags, line);
   if (line.verb == Verb::explain) line.question = QuestionReader(flags, line.capture.policy, line.problems).read();
   return line;
 }

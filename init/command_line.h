@@ -34,6 +34,9 @@ struct Question {
 struct CommandLine {
   Verb verb = Verb::apply;
   bool wants_json = false;
+  bool is_live = false;  ///< no connection that exists may suffer
+  bool waits = false;    ///< remove --live returns once the drain has ended
+  Nanoseconds drain_timeout = std::chrono::hours(1);
   capture::Parsed capture;
   Question question;
   std::vector<Problem> problems;

@@ -5,8 +5,16 @@
 #include "iptables-rules/nft_redirector.h"
 #include "iptables-rules/standing.h"
 #include "iptables-rules/xtables_redirector.h"
+#include "kernel/background.h"
 
 namespace weir::init {
+
+namespace {
+
+/// An apply takes some hundredths of a second; who takes longer hangs, and is not waited for.
+constexpr Nanoseconds kLockLimit = std::chrono::seconds(5);
+
+}  // namespace
 
 std::span<const Backend> backends() {
   using Variant = xtables::Variant;
@@ -30,7 +38,13 @@ Machine this_machine() {
                   if (backend.name == name) return backend.make(options);
                 return backends().front().make(options);
               },
-          .standing = [] { return nft::standing_backends(*kernel::open_netlink()); }};
+          .standing = [] { return nft::standing_backends(*kernel::open_netlink()); },
+          .lock =
+              [] {
+                auto lock = kernel::wait_for_name("weir-change", kLockLimit);
+                return lock ? std::move(*lock) : UniqueFd();
+              },
+          .drains = drain_world()};
 }
 
 namespace {
@@ -50,6 +64,7 @@ Result<> refuse_others(const std::vector<std::string>& standing, std::string_vie
 
 Result<Enrolled> enrol_with(const Machine& machine, std::string_view asked, const BackendOptions& options,
                             const capture::CapturePlan& plan) {
+  const auto lock = machine.lock();
   const std::vector<std::string> standing = machine.standing();
   std::vector<std::string> candidates;
   if (asked != "auto")
@@ -76,19 +91,25 @@ Result<Enrolled> enrol_with(const Machine& machine, std::string_view asked, cons
   return pass(refusals.to_result().error());
 }
 
-Result<bool> remove_with(const Machine& machine, std::string_view asked) {
+std::vector<std::string> backends_to_remove(const Machine& machine, std::string_view asked) {
   std::vector<std::string> names;
   if (!asked.empty() && asked != "auto") names.emplace_back(asked);
   if (names.empty()) names = machine.standing();
   if (names.empty()) names.emplace_back(backends().front().name);
+  return names;
+}
+
+Result<bool> remove_with(const Machine& machine, std::string_view asked, const std::vector<Port>& ports) {
+  const auto lock = machine.lock();
   ErrorList errors;
   bool had = false;
-  for (const std::string& name : names) {
+  for (const std::string& name : backends_to_remove(machine, asked)) {
     auto removed = machine.make(name, {})->remove();
     errors.add_if_failed(removed);
     had |= removed && *removed;
   }
   if (auto all = errors.to_result(); !all) return pass(all.error());
+  if (had && !ports.empty()) machine.drains.forget(ports);
   return had;
 }
 

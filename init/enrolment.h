@@ -8,7 +8,9 @@
 #include <string>
 #include <string_view>
 
+#include "base/unique_fd.h"
 #include "capture/redirector.h"
+#include "init/drain.h"
 
 namespace weir::init {
 
@@ -31,6 +33,10 @@ struct Machine {
   std::function<std::unique_ptr<capture::Redirector>(std::string_view name, const BackendOptions& options)> make;
   /// Names of the backends that have programmed it.
   std::function<std::vector<std::string>()> standing = [] { return std::vector<std::string>(); };
+  /// Held while something is changed, so that those who change it come one after the other. None in vain: what is done then is as
+  /// safe as the backend makes it.
+  std::function<UniqueFd()> lock = [] { return UniqueFd(); };
+  DrainWorld drains;
 };
 Machine this_machine();
 
@@ -43,8 +49,12 @@ struct Enrolled {
 Result<Enrolled> enrol_with(const Machine& machine, std::string_view asked, const BackendOptions& options,
                             const capture::CapturePlan& plan);
 
+/// The backend asked for; if none was asked for (or auto) those that stand, else the default.
+std::vector<std::string> backends_to_remove(const Machine& machine, std::string_view asked);
+
 /// Removes what the backend asked for left; if none was asked for (or auto) what every backend left. True if there was something.
-Result<bool> remove_with(const Machine& machine, std::string_view asked);
+/// Forgets the connections that were redirected to `ports`, since nothing translates them any more.
+Result<bool> remove_with(const Machine& machine, std::string_view asked, const std::vector<Port>& ports = {});
 
 /// The backend to look at: the one asked for, else the one that stands, else the default.
 std::string backend_to_check(const Machine& machine, std::string_view asked);

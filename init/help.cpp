@@ -13,7 +13,7 @@ constexpr std::string_view kExitCodes[][2] = {
     {"0", "done; for check: what is there is what was planned"},
     {"1", "flags or environment variables are wrong; nothing was changed"},
     {"2", "the machine lacks something (a capability, a kernel feature); nothing was changed"},
-    {"126", "check found a difference, or --run-validation no redirection"}};
+    {"126", "check found a difference or a drain, or --run-validation no redirection"}};
 
 std::string joined(const std::vector<std::string_view>& names) {
   std::string text;
@@ -69,6 +69,10 @@ std::span<const VerbRow> verb_rows() {
 
 std::span<const OwnOption> own_options() {
   static constexpr OwnOption kRows[] = {
+      {0, "live", "",
+       "apply, remove: no connection that exists is reset; after remove, those that were captured are served until they end"},
+      {0, "drain-timeout", "DURATION", "remove --live: how long they are served at most [1h]"},
+      {0, "wait", "", "remove --live: return when the last of them has ended, not at once"},
       {0, "output", "FORMAT", "text or json; -o json is understood too (any other -o names excluded ports)"},
       {'h', "help", "", "this text"},
       {0, "version", "", "the version"},

@@ -134,8 +134,32 @@ class Program {
     return {};
   }
 
+  static std::string to_json(const DrainState& state) {
+    return fmt::format("{{\"connections\": {}, \"seconds_left\": {}, \"watched\": {}}}",
+                       state.connections ? std::to_string(*state.connections) : "null",
+                       std::chrono::duration_cast<std::chrono::seconds>(state.left).count(), yes_no(state.is_watched));
+  }
+
+  Result<> remove_live() {
+    auto removed = remove_live_with(world_.machine, asked(), line_.drain_timeout, line_.waits);
+    if (!removed) return pass(removed.error());
+    if (line_.wants_json) {
+      print("{{\"verb\": \"remove\", \"changed\": {}, \"draining\": {}, \"notes\": {}}}\n", yes_no(removed->changed),
+            removed->draining ? to_json(*removed->draining) : "null", json_list(removed->notes));
+      return {};
+    }
+    if (removed->draining)
+      print("{}\n", init::to_text(*removed->draining));
+    else
+      print("{}\n", removed->changed ? "removed" : "nothing to do: no rules of weir are there");
+    for (const std::string& note : removed->notes) print("note: {}\n", note);
+    return {};
+  }
+
   Result<> remove() {
-    auto removed = remove_with(world_.machine, asked());
+    if (line_.is_live) return remove_live();
+    const capture::CapturePolicy& policy = line_.capture.policy;
+    auto removed = remove_with(world_.machine, asked(), {policy.outbound_port, policy.inbound_port});
     if (!removed) return pass(removed.error());
     if (line_.wants_json)
       print("{{\"verb\": \"remove\", \"changed\": {}}}\n", yes_no(*removed));
@@ -145,8 +169,11 @@ class Program {
   }
 
   Result<> check() {
-    auto drift = world_.machine.make(backend_to_check(world_.machine, asked()), {})->check(plan());
+    auto backend = world_.machine.make(backend_to_check(world_.machine, asked()), {});
+    auto drift = backend->check(plan());
     if (!drift) return pass(drift.error());
+    if (!drift->empty())
+      if (auto drain = backend->draining(); drain && *drain) return check_drain(**drain);
     if (line_.wants_json)
       print("{{\"verb\": \"check\", \"differences\": {}}}\n", json_list(drift->differences));
     else if (drift->empty())
@@ -154,6 +181,18 @@ class Program {
     else
       for (const std::string& difference : drift->differences) print("{}\n", difference);
     if (!drift->empty()) printed_.exit_code = weir::exit_code(Error(ErrorCode::check_failed, ""));
+    return {};
+  }
+
+  /// remove --live has been here: whatever is planned is not there.
+  Result<> check_drain(const capture::Drain& drain) {
+    const DrainState state = look_at(world_.machine.drains, drain);
+    if (line_.wants_json)
+      print("{{\"verb\": \"check\", \"differences\": {}, \"draining\": {}}}\n", json_list({init::to_text(state)}),
+            to_json(state));
+    else
+      print("{}\n", init::to_text(state));
+    printed_.exit_code = weir::exit_code(Error(ErrorCode::check_failed, ""));
     return {};
   }
 

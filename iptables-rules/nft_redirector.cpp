@@ -5,6 +5,7 @@
 
 #include "iptables-rules/former.h"
 #include "iptables-rules/messages.h"
+#include "iptables-rules/nft_drain.h"
 #include "iptables-rules/reply_route.h"
 #include "iptables-rules/ruleset.h"
 #include "iptables-rules/snapshot.h"
@@ -16,7 +17,9 @@ namespace {
 
 using capture::Applied;
 using capture::CapturePlan;
+using capture::Drain;
 using capture::Drift;
+using capture::Released;
 
 constexpr std::string_view kProbeTable = "weir-probe";
 /// Added to the table's comment where the kernel does not keep who added an address.
@@ -104,6 +107,7 @@ class NftRedirector : public capture::Redirector {
   Result<Drift> check(const CapturePlan& plan) override {
     auto snapshot = take_snapshot(*netlink_);
     if (!snapshot) return pass(snapshot.error());
+    if (snapshot->is_ours() && capture::find_drain(snapshot->comment)) return Drift{.differences = {capture::kDraining}};
     auto source = look_at_source(*netlink_);
     if (!source) return pass(source.error());
     const bool is_blocked = plan.block_missing_family && source->has_v6_traffic && !source->has_v6_on_lo;
@@ -123,6 +127,46 @@ class NftRedirector : public capture::Redirector {
     auto routes = own_routes(*netlink_);
     if (!routes) return pass(routes.error());
     return take_away(former, *routes);
+  }
+
+  Result<Released> release(const Drain& wanted) override {
+    done_.reset();
+    for (int attempt = 0;; ++attempt) {
+      auto now = own_snapshot("remove");
+      if (!now) return pass(now.error());
+      if (!now->has_table) break;
+      if (auto drain = capture::find_drain(now->comment)) return Released{.changed = false, .drain = std::move(drain)};
+      if (has_chain(*now, capture::Chain::mark_outbound) || has_chain(*now, capture::Chain::transparent_inbound))
+        return fail(ErrorCode::environment, "{}", capture::kNotTransparent);
+      auto read = read_what_stands(*now, attempt);
+      if (!read) return pass(read.error());
+      if (!*read) continue;
+      std::optional<Former> former = std::move(**read);
+      Drain drain{.id = wanted.id, .until = wanted.until, .ports = redirect_ports(*former)};
+      Batch batch;
+      delete_table(batch, kTable);
+      add_drain(batch, drain, now->comment);
+      auto refusal = send(batch, now->generation);
+      if (!refusal) return pass(back_after(refusal.error(), *now, former));
+      if (!*refusal) return Released{.changed = true, .drain = std::move(drain)};
+      if (!is_race((*refusal)->sys_errno, attempt))
+        return pass(refused(batch, **refusal, "leaving only what serves captured connections"));
+    }
+    auto removed = remove();  // ::6 may have been left
+    if (!removed) return pass(removed.error());
+    return Released{.changed = *removed, .drain = std::nullopt};
+  }
+
+  Result<std::optional<Drain>> draining() override {
+    auto snapshot = take_snapshot(*netlink_);
+    if (!snapshot) return pass(snapshot.error());
+    return snapshot->is_ours() ? capture::find_drain(snapshot->comment) : std::nullopt;
+  }
+
+  Result<bool> end_drain(const Drain& drain) override {
+    done_.reset();
+    std::optional<Former> former;
+    return take_away(former, {}, &drain);
   }
 
   std::string render(const CapturePlan& plan) const override {
@@ -170,8 +214,8 @@ class NftRedirector : public capture::Redirector {
   }
 
   /// Our table, our policy routing (`routes` is what of it there is) and, if it is ours, the address; `former` is what stood. If
-  /// one cannot be taken, the others are put back.
-  Result<bool> take_away(std::optional<Former>& former, const OwnRoutes& routes) {
+  /// one cannot be taken, the others are put back. With `only`: nothing, unless it is that drain's.
+  Result<bool> take_away(std::optional<Former>& former, const OwnRoutes& routes, const Drain* only = nullptr) {
     auto source = look_at_source(*netlink_);
     if (!source) return pass(source.error());
     bool is_source_ours = source->is_there && source->is_ours;
@@ -179,6 +223,7 @@ class NftRedirector : public capture::Redirector {
     for (int attempt = 0;; ++attempt) {
       auto snapshot = own_snapshot("remove");
       if (!snapshot) return pass(snapshot.error());
+      if (only != nullptr && !had && capture::find_drain(snapshot->comment) != *only) return false;
       if (!snapshot->has_table) break;
       auto read = read_what_stands(*snapshot, attempt);
       if (!read) return pass(read.error());

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "iptables-rules/reply_route.h"
 #include "iptables-rules/source_address.h"
+#include "iptables-rules/xtables_drain.h"
 #include "iptables-rules/xtables_gate.h"
 #include "iptables-rules/xtables_programs.h"
 #include "iptables-rules/xtables_rules.h"
@@ -17,7 +18,9 @@ namespace {
 
 using capture::Applied;
 using capture::CapturePlan;
+using capture::Drain;
 using capture::Drift;
+using capture::Released;
 
 /// What is ours in both families.
 struct Standing {
@@ -45,11 +48,19 @@ Tables guards_of(const Tables& tables) {
   return guards;
 }
 
+bool is_transparent(const Standing& standing) {
+  for (Family family : kBothFamilies)
+    for (const Table& table : standing.of(family))
+      for (const UserChain& chain : table.chains)
+        if (chain.name == "WEIR_TO_TRANSPARENT" || chain.name == "WEIR_MARK_OUTBOUND") return true;
+  return false;
+}
+
 bool has_added_mark(const Tables& tables) {
   for (const Table& table : tables)
     for (const Jump& jump : table.jumps)
       if (jump.rule.find(kAddedMark) != std::string::npos) return true;
-  return false;
+  return drain_comment(tables).find(kAddedMark) != std::string::npos;
 }
 
 void add_added_mark(Tables& tables) {
@@ -114,7 +125,8 @@ class XtablesRedirector : public capture::Redirector {
     Applied applied{.changed = *changed || source->was_added, .notes = {}};
     for (const std::string& note : {source->note, route_note})
       if (!note.empty()) applied.notes.push_back(note);
-    if (const std::string said = torn(before->v4, before->v6); !said.empty()) applied.notes.push_back(said + "; it is whole now");
+    if (const std::string said = torn(before->v4, before->v6); !said.empty() && !drain_of(*before))
+      applied.notes.push_back(said + "; it is whole now");
     return applied;
   }
 
@@ -136,6 +148,7 @@ class XtablesRedirector : public capture::Redirector {
     if (auto expressed = express(plan); !expressed) return pass(expressed.error());
     auto now = look();
     if (!now) return pass(now.error());
+    if (drain_of(*now)) return Drift{.differences = {capture::kDraining}};
     Drift drift{.differences = all_differences(plan, *now)};
     if (const std::string said = torn(now->v4, now->v6); !said.empty())
       drift.differences.insert(drift.differences.begin(), said + "; apply makes it whole, remove takes it away");
@@ -156,6 +169,53 @@ class XtablesRedirector : public capture::Redirector {
     auto routes = nft::own_routes(*netlink_);
     if (!routes) return pass(routes.error());
     return take_away(*now, *routes);
+  }
+
+  Result<Released> release(const Drain& wanted) override {
+    done_.reset();
+    auto now = look();
+    if (!now) return pass(now.error());
+    if (now->empty()) {
+      auto removed = remove();  // ::6 may have been left
+      if (!removed) return pass(removed.error());
+      return Released{.changed = *removed, .drain = std::nullopt};
+    }
+    if (is_transparent(*now)) return fail(ErrorCode::environment, "{}", capture::kNotTransparent);
+    if (auto drain = drain_of(*now)) return Released{.changed = false, .drain = std::move(drain)};
+    Drain drain{.id = wanted.id, .until = wanted.until, .ports = redirect_ports(now->v4)};
+    if (drain.ports.empty()) drain.ports = redirect_ports(now->v6);
+    const std::string owner = std::string(kOwnerMark) + (has_added_mark(now->v6) ? std::string(kAddedMark) : "");
+    const Tables left = drain_tables(drain, owner);
+    if (auto changed = change(*now, {.v4 = left, .v6 = left, .gate = {}}); !changed) return pass(changed.error());
+    return Released{.changed = true, .drain = std::move(drain)};
+  }
+
+  Result<std::optional<Drain>> draining() override {
+    auto now = look();
+    if (!now) return pass(now.error());
+    return drain_of(*now);
+  }
+
+  Result<bool> end_drain(const Drain& drain) override {
+    done_.reset();
+    auto now = look();
+    if (!now) return pass(now.error());
+    if (drain_of(*now) != drain) return false;
+    // By texts that fail if an apply has come in between.
+    for (Family family : kBothFamilies) {
+      const std::string text = ending(now->of(family));
+      if (text.empty()) continue;
+      auto done = programs_.restore(family, text);
+      if (done) continue;
+      auto left = draining();
+      if (left && *left != drain) return false;
+      return pass(done.error());
+    }
+    auto source = nft::look_at_source(*netlink_);
+    if (!source) return pass(source.error());
+    if (source->is_there && (source->is_ours || has_added_mark(now->v6)))
+      if (auto removed = nft::remove_source(*netlink_); !removed) return pass(removed.error());
+    return true;
   }
 
   std::vector<std::string> why_not(const CapturePlan& plan) const override { return xtables::why_not(plan); }
@@ -262,7 +322,7 @@ class XtablesRedirector : public capture::Redirector {
     Standing wanted{.v4 = compile(plan, Family::v4), .v6 = compile(plan, Family::v6), .gate = before.gate};
     if (!plan.start_gate)
       wanted.gate = {};
-    else if (!captures(before))
+    else if (!captures(before) && !drain_of(before))  // while a drain stands the proxy is there
       wanted.gate = {.v4 = true, .v6 = true};
     if ((source.was_added && !source.is_marked) || has_added_mark(before.v6)) add_added_mark(wanted.v6);
     if (auto changed = change(before, wanted); !changed) return pass(changed.error());
@@ -288,6 +348,14 @@ class XtablesRedirector : public capture::Redirector {
 
   static bool is_same(const Tables& a, const Tables& b) {
     return differences(a, b, Family::v4).empty() && transition({}, a) == transition({}, b);
+  }
+
+  /// What drains in both families, or in one while there is nothing in the other (its end was interrupted).
+  static std::optional<Drain> drain_of(const Standing& standing) {
+    const auto v4 = drain_in(standing.v4), v6 = drain_in(standing.v6);
+    if (standing.v4.empty()) return v6;
+    if (standing.v6.empty() || v4 == v6) return v4;
+    return std::nullopt;
   }
 
   /// The rules, our policy routing (`routes` is what of it there is) and, if it is ours, the address. If one cannot be taken, the
