@@ -72,7 +72,7 @@ std::string excluded_ports(const Texts& annotations, const std::string& asked, s
 
 }  // namespace
 
-ParseOutcome parse_annotations(const Texts& annotations, const ProxyContainer& proxy) {
+ParseOutcome parse_annotations(const Texts& annotations, const ProxyContainer& proxy, const Texts& defaults) {
   Texts flags, environment, named;  // named: the flag that a problem names → the annotation that it came from
   for (const Row& row : kRows) {
     auto found = annotations.find(std::string(row.annotation));
@@ -81,13 +81,16 @@ ParseOutcome parse_annotations(const Texts& annotations, const ProxyContainer& p
     named.emplace(fmt::format("flag --{}", row.flag), fmt::format("annotation {}", row.annotation));
   }
   std::vector<Problem> problems;
+  for (const auto& [flag, value] : defaults) flags.try_emplace(flag, value);
   flags.try_emplace(std::string(kInboundPorts), "*");
   flags.try_emplace("istio-service-cidr", "*");
   std::string& excluded = flags[std::string(kExcludeInbound)];
   // Beside a list of ports they have no effect, and nobody asked for these.
   if (flags[std::string(kInboundPorts)] == "*") excluded = excluded_ports(annotations, excluded, problems);
-  flags["proxy-uid"] = std::to_string(proxy.uid == 0 ? well_known::kProxyUid : proxy.uid);
-  flags["proxy-gid"] = std::to_string(proxy.gid == 0 ? well_known::kProxyGid : proxy.gid);
+  if (proxy.uid != 0) flags["proxy-uid"] = std::to_string(proxy.uid);
+  if (proxy.gid != 0) flags["proxy-gid"] = std::to_string(proxy.gid);
+  flags.try_emplace("proxy-uid", std::to_string(well_known::kProxyUid));
+  flags.try_emplace("proxy-gid", std::to_string(well_known::kProxyGid));
   for (std::string_view name : kProxyVariables)
     if (auto found = proxy.environment.find(std::string(name)); found != proxy.environment.end()) environment.insert(*found);
 

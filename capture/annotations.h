@@ -21,7 +21,9 @@ struct ProxyContainer {
 /// validator. Not annotated means: all inbound ports, all outbound destinations, and 15020, 15021, 15090 and the status port
 /// (status.sidecar.istio.io/port) never captured inbound; ports of excludeInboundPorts come to these. Problems name the
 /// annotation; one that begins with traffic.sidecar.istio.io/ and is not known is warned of. Other annotations are not looked at,
-/// among them whether the Pod wants a proxy at all. Pure.
-ParseOutcome parse_annotations(const std::map<std::string, std::string>& annotations, const ProxyContainer& proxy = {});
+/// among them whether the Pod wants a proxy at all. `defaults`: flags by long name, of whoever runs the node; each counts where
+/// the Pod says nothing, and problems name it as a flag. Pure.
+ParseOutcome parse_annotations(const std::map<std::string, std::string>& annotations, const ProxyContainer& proxy = {},
+                               const std::map<std::string, std::string>& defaults = {});
 
 }  // namespace weir::capture

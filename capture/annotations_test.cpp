@@ -42,6 +42,23 @@ TEST_CASE("each annotation is the flag of the same meaning") {
   CHECK(policy_of({{"sidecar.istio.io/interceptionMode", "REDIRECT"}}).mode == Mode::redirect);
 }
 
+TEST_CASE("what the node's owner sets counts where the Pod says nothing, and is named as a flag where it is wrong") {
+  const Texts defaults = {{"istio-service-exclude-cidr", "10.96.0.0/12"},
+                          {"istio-local-exclude-ports", "22"},
+                          {"proxy-uid", "2000"},
+                          {"when-proxy-down", "open:5s"}};
+  const CapturePolicy policy = parse_annotations({}, {}, defaults).parsed.policy;
+  CHECK(policy.outbound_exclude_cidrs.size() == 1);
+  CHECK(policy.inbound_exclude_ports.to_text() == "22,15020-15021,15090");
+  CHECK(policy.proxy_uids == std::vector<std::uint32_t>{2000});
+  CHECK(policy.open_after == std::chrono::seconds(5));
+  const ParseOutcome annotated =
+      parse_annotations(traffic({{"excludeOutboundIPRanges", ""}}), {.uid = 3000, .environment = {}}, defaults);
+  CHECK(annotated.parsed.policy.outbound_exclude_cidrs.empty());
+  CHECK(annotated.parsed.policy.proxy_uids == std::vector<std::uint32_t>{3000});
+  CHECK(to_text(parse_annotations({}, {}, {{"start-gate", "wait"}}).problems).starts_with("flag --start-gate: "));
+}
+
 TEST_CASE("interception mode NONE is to capture nothing, where Istio's CNI plugin fails") {
   CHECK(policy_of({{"sidecar.istio.io/interceptionMode", "NONE"}}).mode == Mode::none);
 }

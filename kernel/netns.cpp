@@ -46,4 +46,16 @@ Result<> run_in(const Netns& netns, const std::function<Result<>()>& work) {
   return result;
 }
 
+Result<> run_in_new(const std::function<Result<>()>& work) {
+  Result<> result;
+  std::thread worker([&] {
+    if (::unshare(CLONE_NEWNET) != 0)
+      result = fail_errno(errno, "making a network namespace");
+    else
+      result = work();
+  });
+  worker.join();
+  return result;
+}
+
 }  // namespace weir::kernel

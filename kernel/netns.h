@@ -42,4 +42,7 @@ class Netns {
 /// Sockets that `work` opens stay in that namespace. Needs CAP_SYS_ADMIN there unless it is the current one.
 Result<> run_in(const Netns& netns, const std::function<Result<>()>& work);
 
+/// The same in a network namespace made for it, which goes with it: nobody sees what is done there. Needs CAP_SYS_ADMIN.
+Result<> run_in_new(const std::function<Result<>()>& work);
+
 }  // namespace weir::kernel

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernel/state_dir.h"
 
+#include <algorithm>
 #include <cstddef>
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -76,6 +78,28 @@ Result<> StateDir::save(std::string_view name, std::string_view bytes) const {
   if (::rename(temporary.c_str(), path.c_str()) != 0) return fail_errno(errno, "renaming {} to {}", temporary, path);
   remove.release();
   return {};
+}
+
+Result<bool> StateDir::remove(std::string_view name) const {
+  const std::string path = file(name);
+  if (::unlink(path.c_str()) == 0) return true;
+  if (errno == ENOENT) return false;
+  return fail_errno(errno, "removing {}", path);
+}
+
+Result<std::vector<std::string>> StateDir::names() const {
+  DIR* directory = ::opendir(path_.c_str());
+  if (directory == nullptr) return fail_errno(errno, "reading the state directory {}", path_);
+  ScopeExit close([&] { ::closedir(directory); });
+  std::vector<std::string> found;
+  errno = 0;
+  while (const dirent* entry = ::readdir(directory)) {
+    const std::string name = entry->d_name;
+    if (name != "." && name != "..") found.push_back(name);
+  }
+  if (errno != 0) return fail_errno(errno, "reading the state directory {}", path_);
+  std::sort(found.begin(), found.end());
+  return found;
 }
 
 }  // namespace weir::kernel

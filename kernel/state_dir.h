@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 
@@ -21,6 +22,10 @@ class StateDir {
   Result<std::optional<std::string>> load(std::string_view name) const;
   /// Replaces the file (temporary file, fsync, rename): a crash or a full disk leaves the old one.
   Result<> save(std::string_view name, std::string_view bytes) const;
+  /// True if there was such a file.
+  Result<bool> remove(std::string_view name) const;
+  /// Names of all its files, sorted; among them "NAME.new" of a save() that was killed.
+  Result<std::vector<std::string>> names() const;
   std::string file(std::string_view name) const { return path_ + "/" + std::string(name); }
 
  private:
