@@ -75,10 +75,15 @@ step() {
 enter_sandbox() {
   [ "${WEIR_SANDBOX:-}" = 1 ] && return 0
   export WEIR_SANDBOX=1
-  # In a chroot, / may be no mount point and cannot be made private as a whole; what is mounted in it can.
   local how=private
   unshare --mount --propagation private true 2>/dev/null || how=unchanged
+  # In a chroot / may be no mount point, which unshare, Podman and others ask for: what is mounted in it is made private one by one,
+  # and a bind mount of it takes its place.
   exec unshare --mount --pid --fork --kill-child --propagation "$how" -- bash -c '
-    [ "$0" = private ] || cut -d" " -f5 /proc/self/mountinfo | while read -r at; do mount --make-private "$at" 2>/dev/null; done
-    mount -t proc proc /proc && exec "$@"' "$how" "$weir_top/scripts/$(basename "$0")" "$@"
+    enter="mount -t proc proc /proc && exec \"\$@\""
+    [ "$0" = private ] || {
+      cut -d" " -f5 /proc/self/mountinfo | while read -r at; do mount --make-private "$at" 2>/dev/null; done
+      mount --rbind / /mnt && exec chroot /mnt bash -c "$enter" sandbox "$@"
+    }
+    exec bash -c "$enter" sandbox "$@"' "$how" "$weir_top/scripts/$(basename "$0")" "$@"
 }

@@ -72,10 +72,14 @@ def enter():
     os.execvp("unshare", [*make, os.environ["WEIR_PROPAGATION"], "--", PYTHON, "-B", *sys.argv])
 
 
+def forbids_skips():
+    """The variable by which a skip is not allowed, or None."""
+    return next((name for name in ("WEIR_REQUIRE_NETNS", "CI") if os.environ.get(name)), None)
+
+
 def skip(why):
     """Ends the program as skipped; as failed where a skip is not allowed."""
-    forbids = next((name for name in ("WEIR_REQUIRE_NETNS", "CI") if os.environ.get(name)), None)
-    if forbids:
+    if forbids := forbids_skips():
         print(f"cannot run, and {forbids} forbids to skip: {why}\n0 passed, 1 failed")
         sys.exit(1)
     print(f"skipped: {why}")
@@ -774,6 +778,14 @@ class Cases:
     passed: int = 0
     failed: int = 0
     failures: list = field(default_factory=list)
+
+    def skip(self, sentence, why):
+        """Notes a case that cannot run here: visible, and a failure where a skip is not allowed."""
+        forbids = forbids_skips()
+        print(f"{'FAILED ' if forbids else 'skipped'} {sentence}: {why}{f'; {forbids} forbids to skip' if forbids else ''}", flush=True)
+        if forbids:
+            self.failed += 1
+            self.failures.append(sentence)
 
     @contextlib.contextmanager
     def __call__(self, sentence):

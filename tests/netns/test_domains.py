@@ -29,7 +29,7 @@ with lab.Lab(pods=["client", "echo-v1"]) as net:
 
     def watch(log):
         script = f'[ ! -e /etc/resolv.conf ] || mount --bind {resolv} /etc/resolv.conf; exec {init} watch {DOMAINS}'
-        return client.start(["unshare", "--mount", "sh", "-ec", script], log)
+        return client.start(["unshare", "--mount", "--propagation", os.environ["WEIR_PROPAGATION"], "sh", "-ec", script], log)
 
     def standing():
         """The addresses in the two sets, as nft shows them."""
