@@ -95,7 +95,9 @@ const Step* walk(const CapturePlan& plan, Chain chain, Packet& packet) {
   return nullptr;
 }
 
-Judgement decided(Outcome outcome, const Step& step, Port port = 0) { return {outcome, port, &step, step.why}; }
+Judgement decided(Outcome outcome, const Step& step, Port port = 0) {
+  return {.outcome = outcome, .port = port, .step = &step, .why = step.why};
+}
 
 Outcome refused_by(Verdict verdict) {
   return verdict == Verdict::drop ? Outcome::dropped : verdict == Verdict::refuse ? Outcome::refused : Outcome::reset;
@@ -138,8 +140,12 @@ Judgement captured(const CapturePlan& plan, const Step& step, Packet packet) {
   if (target->verdict == Verdict::hold) return decided(Outcome::held, *target);
   if (target->verdict == Verdict::pass) return decided(Outcome::direct, *target);
   if (packet.proxy_is_down)
-    return {Outcome::reset, 0, target, fmt::format("--when-proxy-down=closed: nobody listens on port {}", target->redirect_port)};
-  return decided(where.outcome, step, target->redirect_port);
+    return {.outcome = Outcome::reset,
+            .step = target,
+            .why = fmt::format("--when-proxy-down=closed: nobody listens on port {}", target->redirect_port)};
+  Judgement judgement = decided(where.outcome, step, target->redirect_port);
+  judgement.target = target;
+  return judgement;
 }
 
 bool captures(const Step* step) { return step != nullptr && step->verdict != Verdict::pass; }

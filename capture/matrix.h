@@ -62,8 +62,17 @@ inline std::optional<Borrowed> borrowed(const std::string& source) {
   return Borrowed{std::string(parts.at(1)), parts.size() > 2 ? static_cast<std::uint32_t>(*parse_uint(parts[2])) : 0};
 }
 
-/// "ISTIO_X=1 -b 8080 -i *" as weir-init would read it.
-inline ParseOutcome parse_config(const std::string& config) {
+/// Of a machine whose resolv.conf names REM.
+inline Accounts accounts() {
+  Accounts found;
+  found.cgroup_of = [](const std::string&) { return std::optional<std::uint64_t>(1); };
+  found.dns_servers = [] { return std::vector{address("REM", Family::v4), address("REM", Family::v6)}; };
+  return found;
+}
+
+/// "ISTIO_X=1 -b 8080 -i *" as weir-init would read it; the options themselves go where the pointers show.
+inline ParseOutcome parse_config(const std::string& config, std::map<std::string, std::string>* flags_into = nullptr,
+                                 std::map<std::string, std::string>* environment_into = nullptr) {
   std::map<std::string, std::string> flags, environment;
   const auto words = split(config, ' ');
   for (std::size_t i = 0; i < words.size(); ++i) {
@@ -75,10 +84,9 @@ inline ParseOutcome parse_config(const std::string& config) {
       if (words[i].size() == 2 && words[i][1] == option.short_name) flags[std::string(option.long_name)] = words.at(i + 1);
     ++i;
   }
-  Accounts accounts;  // whose resolv.conf names REM
-  accounts.cgroup_of = [](const std::string&) { return std::optional<std::uint64_t>(1); };
-  accounts.dns_servers = [] { return std::vector{address("REM", Family::v4), address("REM", Family::v6)}; };
-  return parse_options(flags, environment, accounts);
+  if (flags_into != nullptr) *flags_into = flags;
+  if (environment_into != nullptr) *environment_into = environment;
+  return parse_options(flags, environment, accounts());
 }
 
 /// The packet that opens the row's connection, as netfilter would see it.

@@ -44,7 +44,8 @@ bool is_always_there(Chain chain) {
     case Chain::udp_outbound:
     case Chain::mark_outbound:
     case Chain::transparent_inbound:
-    case Chain::to_transparent: return false;
+    case Chain::to_transparent:
+    case Chain::kept_flags: return false;
     default: return true;
   }
 }

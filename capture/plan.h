@@ -27,6 +27,7 @@ namespace weir::capture {
 ///    to NAT.
 ///  - udp_outbound: every packet of a process of the sandbox, between mark_outbound and outbound (mangle OUTPUT).
 ///  - inbound, outbound: decide once, on a connection's first packet (nat PREROUTING, nat OUTPUT).
+///  - kept_flags: no packet; its steps keep what was asked (asked.h).
 enum class Chain : std::uint8_t {
   guard_inbound,
   guard_outbound,
@@ -39,12 +40,14 @@ enum class Chain : std::uint8_t {
   mark_outbound,
   transparent_inbound,
   to_transparent,
-  udp_outbound
+  udp_outbound,
+  kept_flags
 };
 inline constexpr Chain kChains[] = {Chain::guard_inbound, Chain::guard_outbound, Chain::tracked_inbound,
                                     Chain::mark_outbound, Chain::to_transparent, Chain::transparent_inbound,
                                     Chain::to_inbound,    Chain::to_outbound,    Chain::to_dns,
-                                    Chain::inbound,       Chain::outbound,       Chain::udp_outbound};
+                                    Chain::inbound,       Chain::outbound,       Chain::udp_outbound,
+                                    Chain::kept_flags};
 std::string_view name(Chain chain);
 /// Chains that stand in every plan; the others are there only if they have steps, since each costs every packet a little.
 bool is_always_there(Chain chain);
@@ -174,8 +177,9 @@ std::string_view name(Outcome outcome);
 
 struct Judgement {
   Outcome outcome = Outcome::direct;
-  Port port = 0;               ///< of the proxy, for inbound and outbound
-  const Step* step = nullptr;  ///< that decided (of the plan given); nullptr: none matched, so direct
+  Port port = 0;                 ///< of the proxy, for inbound and outbound
+  const Step* step = nullptr;    ///< that decided (of the plan given); nullptr: none matched, so direct
+  const Step* target = nullptr;  ///< that carries it out, if it is another one: the redirect
   std::string why;
 };
 

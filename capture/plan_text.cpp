@@ -30,6 +30,7 @@ std::string_view name(Chain chain) {
     case Chain::guard_inbound: return "guard_inbound";
     case Chain::guard_outbound: return "guard_outbound";
     case Chain::tracked_inbound: return "tracked_inbound";
+    case Chain::kept_flags: return "kept_flags";
     case Chain::inbound: return "inbound";
     case Chain::outbound: return "outbound";
     case Chain::to_inbound: return "to_inbound";

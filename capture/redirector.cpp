@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "capture/redirector.h"
 
+#include "capture/asked.h"
+
 namespace weir::capture {
 
 Result<Released> Redirector::release(const Drain&) {
@@ -60,6 +62,19 @@ Result<bool> NullRedirector::end_drain(const Drain& ended) {
   if (drain != ended) return false;
   drain.reset();
   return true;
+}
+
+std::vector<std::string> NullRedirector::rules_of(const CapturePlan& plan, std::size_t step, Family) const {
+  return {to_text(plan.steps.at(step).match)};
+}
+
+Result<std::string> NullRedirector::kept() {
+  if (auto r = record("kept"); !r) return pass(r.error());
+  std::vector<std::string> comments;
+  if (applied)
+    for (const Step& step : applied->steps)
+      if (step.chain == Chain::kept_flags) comments.push_back(step.why);
+  return kept_asked(comments);
 }
 
 }  // namespace weir::capture

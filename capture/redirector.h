@@ -58,6 +58,13 @@ class Redirector {
   virtual std::string render(const CapturePlan& plan) const = 0;
   /// What of the plan this backend cannot express wherever it runs, a sentence each; apply and check then refuse. Pure.
   virtual std::vector<std::string> why_not(const CapturePlan&) const { return {}; }
+  /// The rules by which step number `step` of the plan stands for packets of one family, in the backend's own language. Pure.
+  virtual std::vector<std::string> rules_of(const CapturePlan& plan, std::size_t step, Family family) const = 0;
+  /// The flags that what stands was made of, as it keeps them itself (asked.h). Error (environment): nothing of ours stands, or
+  /// it keeps none.
+  virtual Result<std::string> kept() = 0;
+  /// Rules of others that see packets before ours do and could take them away, a sentence each. Changes nothing.
+  virtual Result<std::vector<std::string>> foreign() = 0;
 };
 
 /// A backend without a kernel, for tests: remembers the plan and records each call; `fail_at` names the verb that fails.
@@ -78,6 +85,9 @@ class NullRedirector : public Redirector {
   Result<std::optional<Drain>> draining() override { return drain; }
   Result<bool> end_drain(const Drain& ended) override;
   std::string render(const CapturePlan& plan) const override { return to_text(plan); }
+  std::vector<std::string> rules_of(const CapturePlan& plan, std::size_t step, Family family) const override;
+  Result<std::string> kept() override;
+  Result<std::vector<std::string>> foreign() override { return std::vector<std::string>(); }
 
  private:
   Result<> record(std::string verb);

@@ -100,20 +100,20 @@ class QuestionReader {
 
   Question read() {
     read_from();
+    read_as();
     number("uid", question_.uid);
     number("gid", question_.gid);
-    if (auto to = value("to"))
-      take("to", SocketAddr::parse(*to), question_.to);
-    else
-      wrong("to", "is missing", "write where the packet goes, like --to 10.0.0.1:80 or --to [fd00::1]:80");
+    read_to();
     if (auto source = value("source")) {
       IpAddr address;
       take("source", IpAddr::parse(*source), address);
       question_.source = address;
     }
     question_.interface = value("interface").value_or("");
-    question_.is_udp = value("udp").has_value();
+    question_.is_udp |= value("udp").has_value();
     question_.gate_is_closed = value("gate-closed").has_value();
+    question_.traces = value("trace").has_value();
+    question_.is_stray = value("stray").has_value();
     if (auto mark = value("mark")) {
       capture::MarkMatch match;
       take("mark", capture::MarkMatch::parse(*mark), match);
@@ -167,9 +167,51 @@ class QuestionReader {
       if (!policy_.proxy_gids.empty()) question_.gid = policy_.proxy_gids.front();
       if (policy_.proxy_mark) question_.mark = policy_.proxy_mark->value;
       if (!policy_.proxy_cgroups.empty()) question_.cgroup = policy_.proxy_cgroups.front().path;
+    } else if (auto address = IpAddr::parse(from)) {
+      question_.from_outside = true;
+      question_.source = *address;
     } else if (from != "app") {
-      wrong("from", fmt::format("\"{}\" is not known", printable(from)), "write app, root, proxy or outside");
+      wrong("from", fmt::format("\"{}\" is not known", printable(from)), "write app, root, proxy, outside or an address outside");
     }
+  }
+  /// "uid=1000,gid=1000"; a gid that is not named is the uid.
+  void read_as() {
+    const auto as = value("as");
+    if (!as) return;
+    std::optional<std::uint32_t> uid, gid;
+    for (std::string_view part : split(*as, ',')) {
+      std::optional<std::uint32_t>* into = part.starts_with("uid=") ? &uid : part.starts_with("gid=") ? &gid : nullptr;
+      auto id = into != nullptr ? parse_uint(part.substr(4), UINT32_MAX - 1) : std::nullopt;
+      if (!id) {
+        wrong("as", fmt::format("\"{}\" is not known", printable(part)), "write one like uid=1000,gid=1000");
+        return;
+      }
+      *into = static_cast<std::uint32_t>(*id);
+    }
+    if (question_.from_outside) {
+      wrong("as", "what comes from outside has no uid", "use one of --as and --from");
+      return;
+    }
+    if (uid) question_.uid = *uid;
+    if (uid || gid) question_.gid = gid.value_or(question_.uid);
+  }
+  void read_to() {
+    auto to = value("to");
+    if (!to) {
+      wrong("to", "is missing", "write where the packet goes, like --to 10.0.0.1:80 or --to [fd00::1]:53/udp");
+      return;
+    }
+    std::string_view text = *to;
+    if (const auto slash = text.rfind('/'); slash != std::string_view::npos) {
+      const std::string_view protocol = text.substr(slash + 1);
+      if (protocol != "tcp" && protocol != "udp") {
+        wrong("to", fmt::format("\"{}\" is not a protocol", printable(protocol)), "write tcp or udp");
+        return;
+      }
+      question_.is_udp = protocol == "udp";
+      text = text.substr(0, slash);
+    }
+    take("to", SocketAddr::parse(text), question_.to);
   }
 
   const std::map<std::string, std::string>& flags_;
@@ -237,6 +279,9 @@ void check_verb(const std::map<std::string, std::string>& flags, CommandLine& li
         problem("flag --exclude-domains", "names nothing to watch", "write: weir-init watch --exclude-domains=NAMES"));
   if (line.verb == Verb::watch && !backend.empty() && backend != "nft" && backend != "auto")
     line.problems.push_back(problem("flag --backend", fmt::format("{} has no sets to keep", backend), "use the backend nft"));
+  line.repairs = flags.contains("repair");
+  if (line.repairs && line.verb != Verb::check)
+    line.problems.push_back(problem("flag --repair", "goes with check only", "write: weir-init check --repair …"));
   if (line.verb == Verb::explain) return;
   for (const OwnOption& option : own_options())
     if (option.only_explain && flags.contains(std::string(option.name)))
@@ -278,7 +323,8 @@ CommandLine parse_command_line(std::vector<std::string> arguments, const std::ma
       line.verb = verb;
       ++named;
     }
-  if (named > 1) line.problems.push_back(problem("", "more than one verb", "use one of apply, remove, check, explain"));
+  if (named > 1)
+    line.problems.push_back(problem("", "more than one verb", "use one of apply, remove, check, explain, self-test"));
 
   const auto flags = registered.values();
   if (flags.contains("help")) line.verb = Verb::help;
@@ -290,6 +336,7 @@ CommandLine parse_command_line(std::vector<std::string> arguments, const std::ma
   for (Problem& found : outcome.problems) line.problems.push_back(std::move(found));
   check_verb(flags, line);
   read_live(flags, line);
+  if (!has_errors(line.problems)) line.asked = capture::asked_options(flags, environment, accounts);
   if (line.verb == Verb::explain) line.question = QuestionReader(flags, line.capture.policy, line.problems).read();
   return line;
 }

@@ -9,11 +9,12 @@
 
 #include "base/ip.h"
 #include "base/problem.h"
+#include "capture/asked.h"
 #include "capture/options.h"
 
 namespace weir::init {
 
-enum class Verb { apply, remove, check, explain, watch, help, version, man, completion };
+enum class Verb { apply, remove, check, explain, self_test, watch, help, version, man, completion };
 
 /// Whose packet `explain` judges.
 struct Question {
@@ -26,8 +27,10 @@ struct Question {
   bool gate_is_closed = false;
   bool proxy_is_down = false;
   bool to_excluded_domain = false;
-  std::uint32_t mark = 0;
-  std::string cgroup;
+  std::uint32_t mark = 0;                 ///< SO_MARK
+  std::string cgroup;                     ///< the sender's, below the hierarchy's root
+  bool is_stray = false;                  ///< of a connection that connection tracking does not know
+  bool traces = false;                    ///< send it, and see
   std::vector<IpAddr> sandbox_addresses;  ///< empty: ask the network namespace
 };
 
@@ -37,7 +40,9 @@ struct CommandLine {
   bool is_live = false;  ///< no connection that exists may suffer
   bool waits = false;    ///< remove --live returns once the drain has ended
   Nanoseconds drain_timeout = std::chrono::hours(1);
+  bool repairs = false;  ///< check --repair
   capture::Parsed capture;
+  capture::AskedOptions asked;  ///< the flags and variables that make the policy; empty: it is the default one
   Question question;
   std::vector<Problem> problems;
 };

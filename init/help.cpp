@@ -13,7 +13,9 @@ constexpr std::string_view kExitCodes[][2] = {
     {"0", "done; for check: what is there is what was planned"},
     {"1", "flags or environment variables are wrong; nothing was changed"},
     {"2", "the machine lacks something (a capability, a kernel feature); nothing was changed"},
-    {"126", "check found a difference or a drain, or --run-validation no redirection"}};
+    {"126",
+     "check found a difference or a drain, self-test or --trace a packet that fared otherwise, or --run-validation no "
+     "redirection"}};
 
 std::string joined(const std::vector<std::string_view>& names) {
   std::string text;
@@ -58,8 +60,13 @@ std::span<const VerbRow> verb_rows() {
   static constexpr VerbRow kRows[] = {
       {"apply", Verb::apply, "programs the rules of this network namespace (what happens without a verb)"},
       {"remove", Verb::remove, "takes away what apply left; nothing there is success"},
-      {"check", Verb::check, "says how the kernel differs from what these flags ask"},
-      {"explain", Verb::explain, "says what would happen to a connection, and why"},
+      {"check", Verb::check,
+       "says how the kernel differs from what these flags ask (without flags: from those that the rules keep)"},
+      {"explain", Verb::explain,
+       "says what happens to a connection, at which rule, why, and which flag would change it; by these flags, or without any by "
+       "the rules that stand"},
+      {"self-test", Verb::self_test,
+       "sends a packet for each rule that stands and sees what the kernel does to it; none is delivered or leaves"},
       {"watch", Verb::watch, "resolves --exclude-domains and keeps their addresses in the rules, until it is ended"},
       {"man", Verb::man, "prints the manual page", true},
       {"completion", Verb::completion, "prints bash completion", true},
@@ -74,14 +81,16 @@ std::span<const OwnOption> own_options() {
       {0, "drain-timeout", "DURATION", "remove --live: how long they are served at most [1h]"},
       {0, "wait", "", "remove --live: return when the last of them has ended, not at once"},
       {0, "output", "FORMAT", "text or json; -o json is understood too (any other -o names excluded ports)"},
+      {0, "repair", "", "with check: mend in one transaction what differs, and say what; rules of others are named and stay"},
       {'h', "help", "", "this text"},
       {0, "version", "", "the version"},
-      {0, "from", "WHO", "app (uid 1000), root, proxy, or outside [app]", true},
+      {0, "as", "uid=UID,gid=GID", "who sends it; a gid that is not named is the uid [uid=1000]", true},
+      {0, "from", "WHO", "app (uid 1000), root, proxy, outside, or an address outside [app]", true},
       {0, "uid", "UID", "the sender's uid", true},
       {0, "gid", "GID", "the sender's gid", true},
       {0, "mark", "MARK", "the mark of the sender's socket", true},
       {0, "cgroup", "PATH", "the sender's cgroup (v2), below the hierarchy's root", true},
-      {0, "to", "ADDRESS:PORT", "where it goes", true},
+      {0, "to", "ADDRESS:PORT[/udp]", "where it goes", true},
       {0, "source", "ADDRESS", "where it comes from, if bound to an address", true},
       {0, "interface", "NAME", "by which it leaves or comes in [lo within the sandbox, else eth0]", true},
       {0, "sandbox-ip", "ADDRESSES", "the sandbox's own addresses [those of this network namespace]", true},
@@ -89,6 +98,8 @@ std::span<const OwnOption> own_options() {
       {0, "excluded-domain", "", "to an address of one of --exclude-domains", true},
       {0, "gate-closed", "", "while the start gate still holds", true},
       {0, "proxy-down", "", "when the proxy has gone, for longer than --when-proxy-down=open waits", true},
+      {0, "stray", "", "a later packet of a TCP connection that connection tracking does not know", true},
+      {0, "trace", "", "send such a packet through the standing rules, and see; it is not delivered", true},
   };
   return kRows;
 }

@@ -47,7 +47,7 @@ Result<> write_file(const std::string& file, const std::string& text) {
 
 }  // namespace
 
-int run_here(const std::vector<std::string>& arguments) {
+World world_here() {
   World world;
   world.environment = environment();
   world.accounts.uid_of = [](std::string_view name) { return kernel::uid_of(name); };
@@ -61,8 +61,13 @@ int run_here(const std::vector<std::string>& arguments) {
   world.sandbox_addresses = sandbox_addresses;
   world.validate = validate_redirection;
   world.watch_domains = watch_domains;
+  world.probe = begin_probing;
   world.write_file = write_file;
-  const Printed printed = run(arguments, world);
+  return world;
+}
+
+int run_here(const std::vector<std::string>& arguments) {
+  const Printed printed = run(arguments, world_here());
   std::fputs(printed.out.c_str(), stdout);
   std::fputs(printed.err.c_str(), stderr);
   return printed.exit_code;

@@ -6,18 +6,18 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "init/command_line.h"
+#include "init/drift.h"
+#include "init/explain.h"
+#include "init/json_text.h"
+#include "init/self_test.h"
+#include "init/wanted.h"
+#include "kernel/probe_socket.h"
 
 namespace weir::init {
 
 namespace {
 
 using capture::CapturePlan;
-
-std::string json_list(const std::vector<std::string>& texts) {
-  std::string list;
-  for (const std::string& text : texts) list += (list.empty() ? "" : ", ") + json_quote(text);
-  return "[" + list + "]";
-}
 
 std::string yes_no(bool value) { return value ? "true" : "false"; }
 
@@ -50,6 +50,7 @@ class Program {
       case Verb::check: return check();
       case Verb::explain: return explain();
       case Verb::watch: return world_.watch_domains(line_.capture.policy.exclude_domains);
+      case Verb::self_test: return self_test();
     }
     return {};
   }
@@ -59,7 +60,11 @@ class Program {
   std::string_view named_backend() const {
     return asked().empty() || asked() == "auto" ? backends().front().name : std::string_view(asked());
   }
-  CapturePlan plan() const { return capture::plan(line_.capture.policy); }
+  CapturePlan plan() const {
+    CapturePlan made = capture::plan(line_.capture.policy);
+    capture::keep_asked(made, capture::to_text(line_.asked));
+    return made;
+  }
 
   /// Istio's NONE: whoever asks for it may lack every privilege.
   Result<> skip() {
@@ -134,7 +139,7 @@ class Program {
     return {};
   }
 
-  static std::string to_json(const DrainState& state) {
+  static std::string drain_json(const DrainState& state) {
     return fmt::format("{{\"connections\": {}, \"seconds_left\": {}, \"watched\": {}}}",
                        state.connections ? std::to_string(*state.connections) : "null",
                        std::chrono::duration_cast<std::chrono::seconds>(state.left).count(), yes_no(state.is_watched));
@@ -145,7 +150,7 @@ class Program {
     if (!removed) return pass(removed.error());
     if (line_.wants_json) {
       print("{{\"verb\": \"remove\", \"changed\": {}, \"draining\": {}, \"notes\": {}}}\n", yes_no(removed->changed),
-            removed->draining ? to_json(*removed->draining) : "null", json_list(removed->notes));
+            removed->draining ? drain_json(*removed->draining) : "null", json_list(removed->notes));
       return {};
     }
     if (removed->draining)
@@ -169,60 +174,86 @@ class Program {
   }
 
   Result<> check() {
-    auto backend = world_.machine.make(backend_to_check(world_.machine, asked()), {});
-    auto drift = backend->check(plan());
-    if (!drift) return pass(drift.error());
-    if (!drift->empty())
-      if (auto drain = backend->draining(); drain && *drain) return check_drain(**drain);
-    if (line_.wants_json)
-      print("{{\"verb\": \"check\", \"differences\": {}}}\n", json_list(drift->differences));
-    else if (drift->empty())
-      print("the rules are what these flags ask\n");
-    else
-      for (const std::string& difference : drift->differences) print("{}\n", difference);
-    if (!drift->empty()) printed_.exit_code = weir::exit_code(Error(ErrorCode::check_failed, ""));
+    auto by = wanted();
+    if (!by) return pass(by.error());
+    auto backend = world_.machine.make(by->backend, {});
+    if (!by->draining && (line_.repairs || !line_.asked.empty()))
+      if (auto drain = backend->draining(); drain) by->draining = *drain;
+    if (by->draining) return check_drain(*by->draining);
+    auto checked = line_.repairs ? repair(world_.machine, *backend, by->plan) : init::check(*backend, by->plan);
+    if (!checked) return pass(checked.error());
+    printed_.out += line_.wants_json ? to_json(*checked, *by, line_.repairs) : to_text(*checked, *by, line_.repairs);
+    if (!checked->is_sound()) printed_.exit_code = weir::exit_code(Error(ErrorCode::check_failed, ""));
     return {};
   }
 
-  /// remove --live has been here: whatever is planned is not there.
+  /// remove --live has been here: whatever is planned is not there. A repair would end what was asked for; apply does.
   Result<> check_drain(const capture::Drain& drain) {
     const DrainState state = look_at(world_.machine.drains, drain);
     if (line_.wants_json)
       print("{{\"verb\": \"check\", \"differences\": {}, \"draining\": {}}}\n", json_list({init::to_text(state)}),
-            to_json(state));
+            drain_json(state));
     else
-      print("{}\n", init::to_text(state));
+      print("{}\n{}", init::to_text(state), line_.repairs ? "nothing was mended: weir-init apply captures again\n" : "");
     printed_.exit_code = weir::exit_code(Error(ErrorCode::check_failed, ""));
     return {};
+  }
+
+  /// What check and explain are about. explain with flags asks nothing of the machine.
+  Result<Wanted> wanted() const {
+    return init::wanted(world_.machine, asked(), line_.asked, line_.capture.policy, world_.accounts);
   }
 
   Result<> explain() {
     const Question& question = line_.question;
     auto own = question.sandbox_addresses.empty() ? world_.sandbox_addresses() : question.sandbox_addresses;
     if (!own) return pass(own.error(), "asking for this network namespace's addresses");
-    const capture::Packet packet = packet_of(question, *own);
-    const CapturePlan made = plan();
-    print_judgement(packet, capture::judge(made, packet));
+    auto by = line_.asked.empty()
+                  ? wanted()
+                  : Result<Wanted>(wanted_by_flags(line_.asked, line_.capture.policy, std::string(named_backend())));
+    if (!by) return pass(by.error());
+    auto backend = world_.machine.make(by->backend, {});
+    if (by->nothing_stands || by->draining) by->plan.steps.clear();  // so everything is direct
+    capture::Packet packet = packet_of(question, *own);
+    if (question.traces && packet.from_outside) packet.interface = kernel::ProbeLink::kName;  // where it will come in
+    Explanation explanation = init::explain(std::move(*by), packet, *backend, world_.accounts);
+    if (explanation.wanted.is_read_back) {
+      auto drift = backend->check(explanation.wanted.plan);
+      if (!drift) return pass(drift.error());
+      explanation.drift = std::move(drift->differences);
+    }
+    if (question.traces)
+      if (auto traced = trace(explanation); !traced) return traced;
+    printed_.out += line_.wants_json ? to_json(explanation) : to_text(explanation);
     return {};
   }
 
-  void print_judgement(const capture::Packet& packet, const capture::Judgement& judgement) {
-    std::string verdict(capture::name(judgement.outcome));
-    if (judgement.port != 0) verdict += fmt::format(" {}", judgement.port);
-    const std::string chain(judgement.step == nullptr ? "" : capture::name(judgement.step->chain));
-    const std::string match = judgement.step == nullptr ? "" : capture::to_text(judgement.step->match);
-    if (line_.wants_json) {
-      print("{{\"verdict\": {}, \"chain\": {}, \"match\": {}, \"why\": {}}}\n", json_quote(verdict), json_quote(chain),
-            json_quote(match), json_quote(judgement.why));
-      return;
-    }
-    const std::string sender = packet.from_outside
-                                   ? fmt::format("from outside by {}", packet.interface)
-                                   : fmt::format("from uid {} gid {} by {}", packet.uid, packet.gid, packet.interface);
-    print("{} {}, {} to {}: {}\n", packet.is_tcp ? "tcp" : "udp", packet.is_tcp ? "connection" : "datagram", sender,
-          SocketAddr{packet.destination, packet.port}.to_text(), verdict);
-    if (judgement.step != nullptr) print("decided in {} by: {}\n", chain, match);
-    print("why: {}\n", judgement.why);
+  Result<> trace(Explanation& explanation) {
+    auto prober = world_.probe(explanation.wanted);
+    if (!prober) return pass(prober.error(), "--trace");
+    auto traced = init::trace(explanation, **prober);
+    if (!traced) return pass(traced.error(), "--trace");
+    explanation.trace = std::move(*traced);
+    if (!explanation.trace->agrees) printed_.exit_code = weir::exit_code(Error(ErrorCode::check_failed, ""));
+    return {};
+  }
+
+  Result<> self_test() {
+    auto own = world_.sandbox_addresses();
+    if (!own) return pass(own.error(), "asking for this network namespace's addresses");
+    auto by = wanted();
+    if (!by) return pass(by.error());
+    if (by->nothing_stands)
+      return fail(ErrorCode::check_failed, "self-test: no rules of weir are in this network namespace, and no flags are given");
+    if (by->draining)
+      return fail(ErrorCode::check_failed, "self-test: {}", init::to_text(look_at(world_.machine.drains, *by->draining)));
+    auto prober = world_.probe(*by);
+    if (!prober) return pass(prober.error(), "self-test");
+    auto tested = init::self_test(*by, *world_.machine.make(by->backend, {}), **prober, *own);
+    if (!tested) return pass(tested.error(), "self-test");
+    printed_.out += line_.wants_json ? to_json(*tested, *by) : to_text(*tested, *by);
+    if (!tested->has_passed()) printed_.exit_code = weir::exit_code(Error(ErrorCode::check_failed, ""));
+    return {};
   }
 
   template <class... Args>
@@ -239,30 +270,6 @@ class Program {
 
 Printed run(const std::vector<std::string>& arguments, const World& world) {
   return Program(parse_command_line(arguments, world.environment, world.accounts), world).run();
-}
-
-capture::Packet packet_of(const Question& question, const std::vector<IpAddr>& own) {
-  const bool is_own = std::find(own.begin(), own.end(), question.to.ip) != own.end();
-  const bool stays = is_own || question.to.ip.is_loopback() || question.to.ip.is_unspecified();
-  capture::Packet packet{.from_outside = question.from_outside,
-                         .interface = question.interface,
-                         .is_tcp = !question.is_udp,
-                         .source = IpAddr::any(question.to.ip.family()),
-                         .destination = question.to.ip,
-                         .port = question.to.port,
-                         .uid = question.uid,
-                         .gid = question.gid,
-                         // What comes from outside is for the sandbox, unless its addresses say otherwise.
-                         .to_this_sandbox = stays || (question.from_outside && own.empty()),
-                         .gate_is_closed = question.gate_is_closed,
-                         .mark = question.mark,
-                         .cgroup = question.cgroup,
-                         .to_excluded_domain = question.to_excluded_domain,
-                         .proxy_is_down = question.proxy_is_down};
-  if (question.to.ip.is_unspecified()) packet.destination = IpAddr::loopback(question.to.ip.family());  // as connect(2) does
-  if (packet.interface.empty()) packet.interface = stays && !question.from_outside ? "lo" : "eth0";
-  if (question.source) packet.source = *question.source;
-  return packet;
 }
 
 }  // namespace weir::init

@@ -13,6 +13,8 @@
 #include "capture/redirector.h"
 #include "init/command_line.h"
 #include "init/enrolment.h"
+#include "init/explain.h"
+#include "init/prober.h"
 #include "init/validation.h"
 
 namespace weir::init {
@@ -25,6 +27,7 @@ struct World {
   std::function<Result<>(const Validation&)> validate;
   /// Runs until it is told to end (watch.h).
   std::function<Result<>(const std::vector<std::string>& names)> watch_domains;
+  std::function<Result<std::unique_ptr<Prober>>(const Wanted&)> probe;
   /// Replaces the file's content.
   std::function<Result<>(const std::string& file, const std::string& text)> write_file;
 };
@@ -37,11 +40,11 @@ struct Printed {
 /// `arguments` without the program's name.
 Printed run(const std::vector<std::string>& arguments, const World& world);
 
+/// The environment, and the network namespace of the calling thread.
+World world_here();
+
 /// weir-init as it is: the environment and the network namespace of the calling thread, its output printed; the exit code. For
 /// weir-init's main and for `weirctl capture`.
 int run_here(const std::vector<std::string>& arguments);
-
-/// The packet that `explain` judges. `own`: the sandbox's addresses.
-capture::Packet packet_of(const Question& question, const std::vector<IpAddr>& own);
 
 }  // namespace weir::init

@@ -88,16 +88,23 @@ NetlinkMessage dump_request(std::uint16_t type) {
   return finished(start(buffer, type, NLM_F_DUMP));
 }
 
-}  // namespace
-
-void add_table(Batch& batch, std::string_view name, std::string_view comment) {
+void add_table_with(Batch& batch, std::string_view name, std::string_view comment, std::uint32_t flags) {
   Table table = table_object(name);
   const std::string data = comment_data(NFTNL_UDATA_TABLE_COMMENT, comment);
   nftnl_table_set_data(table.get(), NFTNL_TABLE_USERDATA, data.data(), static_cast<std::uint32_t>(data.size()));
+  if (flags != 0) nftnl_table_set_u32(table.get(), NFTNL_TABLE_FLAGS, flags);
   Buffer buffer;
   nlmsghdr* header = start(buffer, NFT_MSG_NEWTABLE, NLM_F_CREATE | NLM_F_EXCL);
   nftnl_table_nlmsg_build_payload(header, table.get());
   batch.push_back({finished(header), fmt::format("table inet {}", name)});
+}
+
+}  // namespace
+
+void add_table(Batch& batch, std::string_view name, std::string_view comment) { add_table_with(batch, name, comment, 0); }
+
+void add_owned_table(Batch& batch, std::string_view name, std::string_view comment) {
+  add_table_with(batch, name, comment, NFT_TABLE_F_OWNER);
 }
 
 void delete_table(Batch& batch, std::string_view name) {
@@ -240,6 +247,8 @@ NetlinkMessage ask_generation() {
 }
 NetlinkMessage ask_tables() { return dump_request(NFT_MSG_GETTABLE); }
 NetlinkMessage ask_chains() { return dump_request(NFT_MSG_GETCHAIN); }
+
+NetlinkMessage ask_all_rules() { return dump_request(NFT_MSG_GETRULE); }
 
 NetlinkMessage ask_rules(std::string_view table) {
   RuleObject rule(nftnl_rule_alloc());

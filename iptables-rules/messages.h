@@ -45,6 +45,8 @@ using Batch = std::vector<Labelled>;
 
 /// Each adds the messages of one thing. `table` is kTable but in probes.
 void add_table(Batch& batch, std::string_view table, std::string_view comment);
+/// It ends with the netlink socket by which it is made (Linux 5.12); others may not change it.
+void add_owned_table(Batch& batch, std::string_view table, std::string_view comment);
 void delete_table(Batch& batch, std::string_view table);
 void add_chain(Batch& batch, std::string_view table, capture::Chain chain);
 void delete_chain(Batch& batch, std::string_view table, capture::Chain chain);
@@ -68,6 +70,8 @@ NetlinkMessage ask_generation();
 NetlinkMessage ask_tables();
 NetlinkMessage ask_chains();
 NetlinkMessage ask_rules(std::string_view table);
+/// Of all tables.
+NetlinkMessage ask_all_rules();
 NetlinkMessage ask_sets(std::string_view table);
 NetlinkMessage ask_elements(std::string_view table, std::string_view set);
 

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "capture/asked.h"
+#include "iptables-rules/foreign.h"
 #include "iptables-rules/former.h"
 #include "iptables-rules/messages.h"
 #include "iptables-rules/nft_drain.h"
@@ -171,6 +173,25 @@ class NftRedirector : public capture::Redirector {
 
   std::string render(const CapturePlan& plan) const override {
     return plan.steps.empty() ? "# nothing is to be captured\n" : ruleset_text(plan);
+  }
+
+  std::vector<std::string> rules_of(const CapturePlan& plan, std::size_t step, Family family) const override {
+    std::vector<std::string> found;
+    for (const Rule& rule : compile(plan))
+      if (rule.step == step && rule.family.value_or(family) == family) found.push_back(listing(rule));
+    return found;
+  }
+
+  Result<std::vector<std::string>> foreign() override { return foreign_in_front(*netlink_); }
+
+  Result<std::string> kept() override {
+    auto snapshot = take_snapshot(*netlink_);
+    if (!snapshot) return pass(snapshot.error());
+    if (!snapshot->is_ours()) return fail(ErrorCode::environment, "there is no table inet {} of weir", kTable);
+    std::vector<std::string> comments;
+    for (const StandingRule& rule : snapshot->rules[std::string(capture::name(capture::Chain::kept_flags))])
+      comments.push_back(rule.comment);
+    return capture::kept_asked(comments);
   }
 
  private:

@@ -232,7 +232,8 @@ std::optional<Hook> hook_of(Chain chain) {
     case Chain::to_transparent:
     case Chain::to_dns:
     case Chain::to_inbound:
-    case Chain::to_outbound: return std::nullopt;
+    case Chain::to_outbound:
+    case Chain::kept_flags: return std::nullopt;
   }
   return std::nullopt;
 }

@@ -111,6 +111,9 @@ std::string ruleset_text(const capture::CapturePlan& plan);
 /// One rule without its comment: `oifname "lo" ip daddr != 127.0.0.1 accept`.
 std::string to_text(const Rule& rule);
 
+/// The rule and where it stands: `inet weir outbound: meta skuid 1337 accept comment "--proxy-uid 1337"`.
+std::string listing(const Rule& rule);
+
 /// Milliseconds, as the kernel keeps timeouts; at least 1.
 std::uint64_t gate_timeout(Nanoseconds duration);
 

@@ -139,6 +139,10 @@ std::string to_text(const Rule& rule) {
   return text + action_text(rule.action);
 }
 
+std::string listing(const Rule& rule) {
+  return fmt::format("inet {} {}: {} comment \"{}\"", kTable, capture::name(rule.chain), to_text(rule), rule.comment);
+}
+
 std::string ruleset_text(const capture::CapturePlan& plan) {
   const std::vector<Rule> rules = compile(plan);
   // The first line makes the second succeed where there is no table yet.

@@ -76,10 +76,6 @@ Result<> read_table(Netlink& netlink, Snapshot& snapshot) {
   return {};
 }
 
-std::string hook_text(std::string_view type, std::uint32_t hook, int priority, std::uint32_t policy) {
-  return fmt::format("{} {} {} {}", type, hook, priority, policy == NF_ACCEPT ? "accept" : "drop");
-}
-
 Result<> read_chains(Netlink& netlink, Snapshot& snapshot) {
   auto answers = ask(netlink, ask_chains());
   if (!answers) return pass(answers.error());
@@ -131,7 +127,12 @@ Result<> read_rules(Netlink& netlink, Snapshot& snapshot, const std::map<std::st
     RuleObject rule(nftnl_rule_alloc());
     if (!is_inet(message) || nftnl_rule_nlmsg_parse(header_of(message), rule.get()) < 0) continue;
     if (!is_ours(nftnl_rule_get_str(rule.get(), NFTNL_RULE_TABLE))) continue;
-    snapshot.rules[nftnl_rule_get_str(rule.get(), NFTNL_RULE_CHAIN)].push_back(canonical(rule.get(), elements));
+    std::uint32_t size = 0;
+    const void* comment = nftnl_rule_get_data(rule.get(), NFTNL_RULE_USERDATA, &size);
+    snapshot.rules[nftnl_rule_get_str(rule.get(), NFTNL_RULE_CHAIN)].push_back(
+        {.text = canonical(rule.get(), elements),
+         .comment = comment_in(comment, size),
+         .handle = nftnl_rule_get_u64(rule.get(), NFTNL_RULE_HANDLE)});
   }
   return {};
 }
@@ -150,40 +151,13 @@ Result<Snapshot> read_once(Netlink& netlink) {
   return snapshot;
 }
 
-std::string step_text(const capture::CapturePlan& plan, const Rule& rule) {
-  const capture::Step& step = plan.steps[rule.step];
-  return fmt::format("{}: {} ({})", to_text(step.match), verdict_text(step), step.why);
-}
-
-/// Sentences about one chain.
-void compare_rules(std::string_view chain, const std::vector<const Rule*>& wanted, const std::vector<std::string>& found,
-                   const capture::CapturePlan& plan, std::vector<std::string>& out) {
-  std::vector<std::string> unmatched = found;
-  std::vector<std::string> expected;
-  bool is_complete = true;
-  for (const Rule* rule : wanted) {
-    expected.push_back(canonical(*rule));
-    auto same = std::find(unmatched.begin(), unmatched.end(), expected.back());
-    if (same != unmatched.end()) {
-      unmatched.erase(same);
-      continue;
-    }
-    is_complete = false;
-    out.push_back(fmt::format("chain {}: missing or changed: {}", chain, step_text(plan, *rule)));
-  }
-  if (!unmatched.empty())
-    out.push_back(fmt::format("chain {}: {} that the plan does not want; see: nft list chain inet {} {}", chain,
-                              unmatched.size() == 1 ? "a rule" : fmt::format("{} rules", unmatched.size()), kTable, chain));
-  if (is_complete && unmatched.empty() && expected != found)
-    out.push_back(fmt::format("chain {}: the rules stand in another order", chain));
-}
-
-std::string wanted_hook(capture::Chain chain) {
-  auto hook = hook_of(chain);
-  return hook ? hook_text(hook->type, hook->number, hook->priority, NF_ACCEPT) : "";
-}
-
 }  // namespace
+
+std::string hook_text(std::string_view type, std::uint32_t hook, int priority, std::uint32_t policy) {
+  static constexpr std::string_view kHooks[] = {"prerouting", "input", "forward", "output", "postrouting"};
+  return fmt::format("{} {} {} {}", type, hook < std::size(kHooks) ? kHooks[hook] : "?", priority,
+                     policy == NF_ACCEPT ? "accept" : "drop");
+}
 
 Result<Snapshot> take_snapshot(Netlink& netlink) {
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
@@ -203,58 +177,6 @@ Result<Snapshot> take_snapshot(Netlink& netlink) {
 
 bool has_chain(const Snapshot& snapshot, capture::Chain chain) {
   return snapshot.chains.contains(std::string(capture::name(chain)));
-}
-
-bool has_our_chains(const Snapshot& snapshot) {
-  std::size_t ours = 0;
-  for (capture::Chain chain : capture::kChains) {
-    auto found = snapshot.chains.find(std::string(capture::name(chain)));
-    if (found == snapshot.chains.end()) {
-      if (capture::is_always_there(chain)) return false;
-      continue;
-    }
-    if (found->second != wanted_hook(chain)) return false;
-    ++ours;
-  }
-  return ours == snapshot.chains.size();
-}
-
-std::vector<std::string> differences(const Snapshot& snapshot, const std::vector<Rule>& rules, const capture::CapturePlan& plan) {
-  std::vector<std::string> out;
-  if (plan.steps.empty()) {
-    if (snapshot.is_ours()) out.push_back(fmt::format("the table inet {} is there, but nothing is to be captured", kTable));
-    return out;
-  }
-  if (!snapshot.has_table) return {fmt::format("the table inet {} is missing: nothing is captured", kTable)};
-  if (!snapshot.is_ours()) return {fmt::format("the table inet {} is not ours: its comment is not \"{}\"", kTable, kOwnerMark)};
-  if (snapshot.has_holding_set != plan.start_gate.has_value())
-    out.push_back(plan.start_gate ? "the start gate's set is missing" : "there is a start gate, but none is wanted");
-  if (snapshot.has_alive_set != plan.open_after.has_value())
-    out.push_back(plan.open_after ? "the set that tells whether the proxy lives is missing"
-                                  : "there is a set that tells whether the proxy lives, but none is wanted");
-  if (snapshot.has_domain_sets == plan.excluded_domains.empty())
-    out.push_back(snapshot.has_domain_sets ? "there are sets of excluded domains, but none are wanted"
-                                           : "the sets of excluded domains are missing");
-  const std::vector<capture::Chain> chains = capture::chains_of(plan);
-  for (capture::Chain chain : chains) {
-    const std::string name(capture::name(chain));
-    auto found = snapshot.chains.find(name);
-    if (found == snapshot.chains.end()) {
-      out.push_back(fmt::format("chain {} is missing", name));
-      continue;
-    }
-    if (found->second != wanted_hook(chain)) out.push_back(fmt::format("chain {} hangs at another hook or priority", name));
-    std::vector<const Rule*> wanted;
-    for (const Rule& rule : rules)
-      if (rule.chain == chain) wanted.push_back(&rule);
-    auto present = snapshot.rules.find(name);
-    compare_rules(name, wanted, present == snapshot.rules.end() ? std::vector<std::string>{} : present->second, plan, out);
-  }
-  for (const auto& [name, hook] : snapshot.chains)
-    if (std::none_of(chains.begin(), chains.end(),
-                     [&present = name](capture::Chain chain) { return capture::name(chain) == present; }))
-      out.push_back(fmt::format("chain {} is not of the plan", name));
-  return out;
 }
 
 Error explain_refusal(int sys_errno, std::string_view doing) {

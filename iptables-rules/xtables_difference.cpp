@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <map>
 
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "iptables-rules/list_difference.h"
 #include "iptables-rules/xtables_rules.h"
 #include "iptables-rules/xtables_save.h"
 
@@ -49,46 +49,42 @@ void write_table(std::string& text, std::string_view name, const Table* from, co
   text += obsolete + "COMMIT\n";
 }
 
-/// Compares two lists of rules, in words.
-class ChainDifference {
- public:
-  ChainDifference(const UserChain& wanted, const UserChain& standing, std::string where)
-      : wanted_(wanted), standing_(standing), where_(std::move(where)) {}
+std::string comment_of(const std::string& rule) {
+  const std::vector<std::string> all = words(rule);
+  for (std::size_t i = 0; i + 1 < all.size(); ++i)
+    if (all[i] == "--comment") return all[i + 1];
+  return "";
+}
 
-  void find(std::vector<std::string>& found) const {
-    std::vector<std::string> want = canonical_rules(wanted_), have = canonical_rules(standing_);
-    if (want == have) return;
-    const std::size_t before = found.size();
-    report(found, want, have, wanted_.rules, "is missing");
-    report(found, have, want, standing_.rules, "is not of the plan");
-    if (found.size() == before) found.push_back(where_ + ": the rules stand in another order");
-  }
+std::vector<ListedRule> listed(const UserChain& chain) {
+  std::vector<ListedRule> list;
+  for (const std::string& rule : chain.rules) list.push_back({canonical(rule), comment_of(rule)});
+  return list;
+}
 
- private:
-  static std::vector<std::string> canonical_rules(const UserChain& chain) {
-    std::vector<std::string> list;
-    for (const std::string& rule : chain.rules) list.push_back(canonical(rule));
-    return list;
-  }
-
-  /// The rules of `list` that `other` has not, or not so often.
-  void report(std::vector<std::string>& found, const std::vector<std::string>& list, const std::vector<std::string>& other,
-              const std::vector<std::string>& texts, std::string_view what) const {
-    std::map<std::string, std::size_t> there;
-    for (const std::string& rule : other) ++there[rule];
-    for (std::size_t i = 0; i < list.size(); ++i) {
-      auto same = there.find(list[i]);
-      if (same == there.end() || same->second == 0)
-        found.push_back(fmt::format("{}: rule {} {}: {}", where_, i + 1, what, texts[i]));
-      else
-        --same->second;
+void compare_rules(const UserChain& wanted, const UserChain& standing, const std::string& where,
+                   std::vector<std::string>& found) {
+  for (const ListDifference& difference : list_differences(listed(wanted), listed(standing))) {
+    const std::size_t want = difference.wanted + 1, have = difference.standing + 1;
+    switch (difference.kind) {
+      case ListDifference::Kind::missing:
+        found.push_back(
+            fmt::format("{}: rule {} is missing: {}; check --repair puts it back", where, want, wanted.rules[want - 1]));
+        break;
+      case ListDifference::Kind::changed:
+        found.push_back(fmt::format("{}: rule {} was changed to: {}; it should be: {}; check --repair puts it right", where, have,
+                                    standing.rules[have - 1], wanted.rules[want - 1]));
+        break;
+      case ListDifference::Kind::misplaced:
+        found.push_back(fmt::format("{}: rule {} stands in the wrong place, it should be number {}: {}; check --repair moves it",
+                                    where, have, want, wanted.rules[want - 1]));
+        break;
+      case ListDifference::Kind::surplus:
+        found.push_back(fmt::format("{}: rule {} is not of the plan: {}; check --repair takes it away", where, have,
+                                    standing.rules[have - 1]));
     }
   }
-
-  const UserChain& wanted_;
-  const UserChain& standing_;
-  std::string where_;
-};
+}
 
 void compare_jumps(const Table& wanted, const Table* standing, const std::string& where, std::vector<std::string>& found) {
   std::vector<Jump> others = standing == nullptr ? std::vector<Jump>() : standing->jumps;
@@ -97,14 +93,16 @@ void compare_jumps(const Table& wanted, const Table* standing, const std::string
       return other.chain == jump.chain && canonical(other.rule) == canonical(jump.rule);
     });
     if (same == others.end()) {
-      found.push_back(fmt::format("{}: the jump from {} is missing: {}", where, jump.chain, jump.rule));
+      found.push_back(
+          fmt::format("{}: the jump from {} is missing: {}; check --repair puts it back", where, jump.chain, jump.rule));
       continue;
     }
     const auto rank = 1 + std::count_if(standing->jumps.begin(), standing->jumps.end(), [&](const Jump& other) {
                         return other.chain == jump.chain && other.position < same->position;
                       });
     if (static_cast<std::size_t>(rank) != jump.position)
-      found.push_back(fmt::format("{}: the jumps of {} to our chains stand in another order: {}", where, jump.chain, jump.rule));
+      found.push_back(fmt::format("{}: the jumps of {} to our chains stand in another order: {}; check --repair puts it right",
+                                  where, jump.chain, jump.rule));
     for (std::size_t i = 0; i < same->in_front.size(); ++i) {
       if (i == kNamedInFront) {
         found.push_back(fmt::format("{}: and {} more of others in front of ours", where, same->in_front.size() - i));
@@ -116,7 +114,8 @@ void compare_jumps(const Table& wanted, const Table* standing, const std::string
     others.erase(same);
   }
   for (const Jump& jump : others)
-    found.push_back(fmt::format("{}: a jump into our chains is not of the plan: {} {}", where, jump.chain, jump.rule));
+    found.push_back(fmt::format("{}: a jump into our chains is not of the plan: {} {}; check --repair takes it away", where,
+                                jump.chain, jump.rule));
 }
 
 }  // namespace
@@ -183,9 +182,9 @@ std::vector<std::string> differences(const Tables& wanted, const Tables& standin
     for (const UserChain& chain : table.chains) {
       const UserChain* same = find_chain(there, chain.name);
       if (same == nullptr)
-        found.push_back(fmt::format("{}: chain {} is missing", where, chain.name));
+        found.push_back(fmt::format("{}: chain {} is missing, with its rules; check --repair puts it back", where, chain.name));
       else
-        ChainDifference(chain, *same, fmt::format("{}, chain {}", where, chain.name)).find(found);
+        compare_rules(chain, *same, fmt::format("{}, chain {}", where, chain.name), found);
     }
     compare_jumps(table, there, where, found);
   }
@@ -194,7 +193,7 @@ std::vector<std::string> differences(const Tables& wanted, const Tables& standin
     const std::string where = fmt::format("{}, table {}", to_text(family), table.name);
     for (const UserChain& chain : table.chains)
       if (find_chain(same, chain.name) == nullptr)
-        found.push_back(fmt::format("{}: chain {} is not of the plan", where, chain.name));
+        found.push_back(fmt::format("{}: chain {} is not of the plan; check --repair takes it away", where, chain.name));
     if (same == nullptr) compare_jumps({.name = table.name, .chains = {}, .jumps = {}}, &table, where, found);
   }
   return found;

@@ -18,6 +18,9 @@ enum class Variant : std::uint8_t { legacy, nft };
 /// "iptables-legacy", "iptables-nft": the backend's name, and what its programs' names begin with.
 std::string_view name(Variant variant);
 
+/// "ip6tables-nft"
+std::string program_of(Variant variant, Family family);
+
 using Environment = std::map<std::string, std::string>;
 /// Runs a program to its end with an input and more environment, or kills it if it takes too long.
 using Runner = std::function<Result<kernel::Output>(const std::vector<std::string>& arguments, const std::string& input,

@@ -4,6 +4,8 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "capture/asked.h"
+#include "iptables-rules/foreign.h"
 #include "iptables-rules/reply_route.h"
 #include "iptables-rules/source_address.h"
 #include "iptables-rules/xtables_drain.h"
@@ -151,7 +153,7 @@ class XtablesRedirector : public capture::Redirector {
     if (drain_of(*now)) return Drift{.differences = {capture::kDraining}};
     Drift drift{.differences = all_differences(plan, *now)};
     if (const std::string said = torn(now->v4, now->v6); !said.empty())
-      drift.differences.insert(drift.differences.begin(), said + "; apply makes it whole, remove takes it away");
+      drift.differences.insert(drift.differences.begin(), said + "; check --repair makes it whole, remove takes it away");
     auto source = nft::look_at_source(*netlink_);
     if (!source) return pass(source.error());
     if (plan.needs_inbound_source6 && source->has_v6 && !source->is_there)
@@ -228,6 +230,25 @@ class XtablesRedirector : public capture::Redirector {
       text += fmt::format("# {}: {} --noflush\n{}", to_text(family), programs_.name(family, "restore"),
                           transition({}, compile(plan, family)));
     return text;
+  }
+
+  std::vector<std::string> rules_of(const CapturePlan& plan, std::size_t step, Family family) const override {
+    return xtables::rules_of(plan, step, family, program_of(variant_, family));
+  }
+
+  Result<std::vector<std::string>> foreign() override {
+    auto found = nft::foreign_in_front(*netlink_);
+    // A kernel without nf_tables, where iptables-legacy works, has no rules there.
+    if (!found && found.error().code() == ErrorCode::environment && variant_ == Variant::legacy)
+      return std::vector<std::string>();
+    return found;
+  }
+
+  Result<std::string> kept() override {
+    auto now = look();
+    if (!now) return pass(now.error());
+    if (now->empty()) return fail(ErrorCode::environment, "there are no chains {}… of weir", kChainPrefix);
+    return capture::kept_asked(kept_comments(now->v4));
   }
 
  private:

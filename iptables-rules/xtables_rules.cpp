@@ -22,12 +22,6 @@ using capture::Verdict;
 /// More rules than this for one step go to a chain of their own.
 constexpr std::size_t kLongList = 16;
 
-std::string chain_name(Chain chain) {
-  std::string name(kChainPrefix);
-  for (char c : capture::name(chain)) name += c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
-  return name;
-}
-
 /// One family's tables.
 ///
 /// REJECT works only in table filter, which comes after nat. So a guard stands twice: in nat it leaves the packet as its sender
@@ -59,6 +53,7 @@ class Compiler {
     capture(Chain::to_dns, {}, "");
     capture(Chain::inbound, Chain::guard_inbound, "PREROUTING");
     capture(Chain::outbound, Chain::guard_outbound, "OUTPUT");
+    capture(Chain::kept_flags, {}, "");
     Tables tables;
     for (Table* table : {&raw, &mangle, &filter, &nat})
       if (!table->empty()) tables.push_back(std::move(*table));
@@ -224,6 +219,12 @@ class Compiler {
 };
 
 }  // namespace
+
+std::string chain_name(Chain chain) {
+  std::string name(kChainPrefix);
+  for (char c : capture::name(chain)) name += c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+  return name;
+}
 
 Tables compile(const CapturePlan& plan, Family family) {
   if (plan.steps.empty()) return {};

@@ -49,6 +49,15 @@ std::vector<std::string> why_not(const capture::CapturePlan& plan);
 /// `plan` must have no why_not. An empty plan is no tables.
 Tables compile(const capture::CapturePlan& plan, Family family);
 
+/// WEIR_OUTBOUND, …
+std::string chain_name(capture::Chain chain);
+
+/// The rules of one step, as `iptables-save` writes them after the program's name and its table: "iptables-nft -t nat -A …". A
+/// step of a guard has rules in two tables.
+std::vector<std::string> rules_of(const capture::CapturePlan& plan, std::size_t step, Family family, std::string_view program);
+/// Comments of the chain in which the plan keeps its flags.
+std::vector<std::string> kept_comments(const Tables& standing);
+
 /// Text for `iptables-restore --noflush` that makes `to` of what is ours, where `from` stands. Empty if there is nothing to do.
 std::string transition(const Tables& from, const Tables& to);
 

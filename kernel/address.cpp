@@ -63,6 +63,7 @@ std::optional<InterfaceAddress> parse(const NetlinkMessage& message, Family fami
   InterfaceAddress found;
   found.interface_index = extra->ifa_index;
   found.prefix = extra->ifa_prefixlen;
+  found.is_tentative = (extra->ifa_flags & IFA_F_TENTATIVE) != 0;
   found.is_link_scope = extra->ifa_scope >= RT_SCOPE_LINK;
   bool has_local = false;
   const char* tail = static_cast<const char*>(mnl_nlmsg_get_payload_tail(header));

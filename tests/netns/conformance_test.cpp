@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "init/program.h"
 #include "iptables-rules/nft_redirector.h"
 #include "iptables-rules/standing.h"
 #include "kernel/child.h"
@@ -420,6 +421,7 @@ int run(int argc, char** argv) {
     return run_actor(static_cast<unsigned>(*parse_uint(argv[2])), static_cast<unsigned>(*parse_uint(argv[3])),
                      std::string_view(argv[4]) == "net-admin");
   if (argc == 3 && std::string_view(argv[1]) == "--apply-and-die-before") return apply_and_die(argv[2]);
+  if (argc > 1 && std::string_view(argv[1]) == "--weir-init") return init::run_here({argv + 2, argv + argc});
   if (std::getenv("WEIR_CONFORMANCE") == nullptr) return enter(argc, argv);
   const int result = doctest::Context(argc, argv).run();
   if (std::getenv("WEIR_PAUSE") != nullptr) {
