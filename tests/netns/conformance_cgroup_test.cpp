@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <cstdlib>
+#include <unistd.h>
 
 #include "kernel/cgroup.h"
 #include "tests/netns/conformance_lab.h"
@@ -38,6 +39,16 @@ class CgroupWith {
   std::string path_;
 };
 
+/// Cgroups are the machine's, not the namespace's: another run beside this one has others.
+std::string own(const char* below = "") {
+  char name[64] = "";
+  const ssize_t size = ::readlink("/proc/self/ns/net", name, sizeof name - 1);
+  std::string inode;
+  for (char each : std::string_view(name, size > 0 ? static_cast<std::size_t>(size) : 0))
+    if (each >= '0' && each <= '9') inode += each;
+  return "weir-conformance-" + inode + below;
+}
+
 capture::CapturePlan plan_with(const std::string& config, const std::string& path) {
   auto parsed = matrix::parse_config(config);
   REQUIRE_MESSAGE(!has_errors(parsed.problems), to_text(parsed.problems));
@@ -65,8 +76,8 @@ TEST_CASE("an excluded cgroup, with all below it, is not captured; the same user
   Lab& lab = Lab::instance();
   lab.reset();
   Actor& inside = lab.pod(1000, 1001);  // of the same uid as the app
-  const CgroupWith cgroup("weir-conformance/app", {inside.pid()});
-  for (const char* path : {"weir-conformance/app", "weir-conformance"}) {
+  const CgroupWith cgroup(own("/app"), {inside.pid()});
+  for (const std::string& path : {own("/app"), own()}) {
     CAPTURE(path);
     const auto plan = plan_with(fmt::format("WEIR_EXCLUDE_CGROUPS=/{} -b * -i *", path), path);
     apply(plan);
@@ -85,9 +96,9 @@ TEST_CASE("a proxy known only by its cgroup is exempt, calls its own sandbox as 
   Lab& lab = Lab::instance();
   lab.reset();
   Actor& proxy = lab.pod(1000, 1001);
-  const CgroupWith cgroup("weir-conformance/proxy", {proxy.pid()});
-  apply(plan_with("PROXY_UID=none WEIR_PROXY_CGROUPS=weir-conformance/proxy WEIR_WHEN_PROXY_DOWN=open:1h -b * -i *",
-                  "weir-conformance/proxy"));
+  const CgroupWith cgroup(own("/proxy"), {proxy.pid()});
+  apply(plan_with(fmt::format("PROXY_UID=none WEIR_PROXY_CGROUPS={} WEIR_WHEN_PROXY_DOWN=open:1h -b * -i *", own("/proxy")),
+                  own("/proxy")));
   CHECK(app_to_remote(Family::v4).starts_with("REMOTE"));
   proxy.ask("udp 127.0.0.1 9 - 0");
   for (Family family : kBothFamilies) {

@@ -13,6 +13,7 @@
 #include "init/program.h"
 #include "iptables-rules/nft_redirector.h"
 #include "iptables-rules/standing.h"
+#include "iptables-rules/xtables_lock.h"
 #include "kernel/child.h"
 #include "kernel/netlink.h"
 #include "tests/netns/conformance_lab.h"
@@ -409,8 +410,11 @@ int enter(int argc, char** argv) {
     if (!tried) return skip(tried.error().to_text());
     if (tried->exit_code != 0) continue;
     command.insert(command.end(), argv, argv + argc);
-    return skip(
-        kernel::replace_process(command, {{"WEIR_CONFORMANCE", "inside"}, {"WEIR_OUTER_PROC", std::to_string(outer)}}).to_text());
+    // With its own lock for iptables, no other test has to wait for it, nor it for another.
+    return skip(kernel::replace_process(command, {{"WEIR_CONFORMANCE", "inside"},
+                                                  {"WEIR_OUTER_PROC", std::to_string(outer)},
+                                                  {"XTABLES_LOCKFILE", std::string(xtables::kNamespaceLock)}})
+                    .to_text());
   }
   return skip("namespaces cannot be made here");
 }

@@ -9,6 +9,7 @@
 
 #include "base/test_golden.h"
 #include "init/enrolment.h"
+#include "iptables-rules/xtables_lock.h"
 #include "iptables-rules/xtables_redirector.h"
 #include "kernel/child.h"
 #include "kernel/netlink.h"
@@ -125,12 +126,14 @@ TEST_CASE("the start gate's list goes with the rules, and what another uses of i
 
 /// A lock file of this test's own, for its life.
 struct LockFile {
-  explicit LockFile(std::string name) : path(std::move(name)) { ::setenv("XTABLES_LOCKFILE", path.c_str(), 1); }
+  explicit LockFile(std::string name) : path(std::move(name)), former(xtables::lock_file()) {
+    ::setenv("XTABLES_LOCKFILE", path.c_str(), 1);
+  }
   ~LockFile() {
-    ::unsetenv("XTABLES_LOCKFILE");
+    ::setenv("XTABLES_LOCKFILE", former.c_str(), 1);
     ::unlink(path.c_str());
   }
-  std::string path;
+  std::string path, former;
 };
 
 TEST_CASE("who holds the lock of iptables-legacy is named, and nothing is changed; iptables-nft takes none") {

@@ -68,6 +68,7 @@ def enter():
     if probe.returncode != 0:
         skip(f"namespaces cannot be made here: {probe.stderr.strip()}")
     os.environ["WEIR_LAB"] = "inside"
+    os.environ["XTABLES_LOCKFILE"] = "/proc/self/ns/net"  # else who runs beside us would wait for our iptables
     os.environ["WEIR_PROPAGATION"] = "private" if ways[0].returncode == 0 else "unchanged"
     os.execvp("unshare", [*make, os.environ["WEIR_PROPAGATION"], "--", PYTHON, "-B", *sys.argv])
 
@@ -662,7 +663,7 @@ class Lab:
             text = path.read_text(errors="replace").splitlines()[-15:]
             if text and ".load-" not in path.name:
                 print(f"{path.name}:", *text, sep="\n    ", file=out)
-        keep = REPO / "build/log/lab"
+        keep = REPO / "build/log/lab" / pathlib.Path(sys.argv[0]).stem
         with contextlib.suppress(OSError):
             shutil.copytree(self.logs, keep, dirs_exist_ok=True)
             print(f"── whole logs: {keep} ──", file=out)
