@@ -46,6 +46,11 @@ void plan_dns(Planner& planner) {
     planner.add(Chain::to_dns, {.protocol = protocol}, Verdict::redirect, fmt::format("--redirect-dns: port {}", port), port);
 }
 
+void pass_captured_dns(Planner& planner, Chain chain) {
+  planner.add(chain, {.protocol = Match::Protocol::udp, .destination = servers(planner.policy()), .ports = only(kDnsPort)},
+              Verdict::pass, "--redirect-dns: was captured, so it is no way around the proxy");
+}
+
 void capture_dns(Planner& planner) {
   const CapturePolicy& policy = planner.policy();
   const std::string why =

@@ -98,6 +98,7 @@ void plan_quic(Planner& planner) {
   for (const std::string& interface : policy.exclude_interfaces)
     planner.add(chain, {.out_interface = interface}, Verdict::pass, "--istio-exclude-interfaces " + interface);
   add_ports(policy.outbound_exclude_ports, "--istio-local-outbound-ports-exclude");
+  if (planner.captures_dns() && policy.quic_ports.contains(kDnsPort)) pass_captured_dns(planner, chain);
   pass_senders(planner, chain);
   if (policy.open_after)
     planner.add(chain, {.proxy_is_down = true}, Verdict::pass, "--when-proxy-down=open: what is not captured is not refused");

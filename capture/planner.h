@@ -86,6 +86,8 @@ void pass_destinations(Planner& planner, Chain chain, Exclusion::Protocol protoc
 void pass_sources(Planner& planner, Chain chain);
 /// The step of `outbound` that captures queries; called where it stands in that chain's order.
 void capture_dns(Planner& planner);
+/// The same queries, where UDP is looked at before that: they go to the proxy, so they are no way around it.
+void pass_captured_dns(Planner& planner, Chain chain);
 
 inline constexpr Port kDnsPort = 53;
 

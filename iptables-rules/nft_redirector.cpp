@@ -112,7 +112,7 @@ class NftRedirector : public capture::Redirector {
     if (snapshot->is_ours() && capture::find_drain(snapshot->comment)) return Drift{.differences = {capture::kDraining}};
     auto source = look_at_source(*netlink_);
     if (!source) return pass(source.error());
-    const bool is_blocked = plan.block_missing_family && source->has_v6_traffic && !source->has_v6_on_lo;
+    const bool is_blocked = plan.block_missing_family && source->is_missing();
     const CapturePlan wanted = is_blocked ? capture::with_blocked(plan, Family::v6) : plan;
     Drift drift{.differences = differences(*snapshot, compile(wanted), wanted)};
     if (!is_blocked && plan.needs_inbound_source6 && source->has_v6 && !source->is_there)

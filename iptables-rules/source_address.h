@@ -14,6 +14,8 @@ struct SourceAddress {
   bool has_v6_traffic = false;  ///< an IPv6 address that other machines can reach
   bool has_v6 = false;          ///< any IPv6 address at all
   bool has_v6_on_lo = false;    ///< any IPv6 address of lo, such as ::1: so it is not off there
+  /// The family is there, and nothing of it could come to the proxy.
+  bool is_missing() const { return has_v6_traffic && !has_v6_on_lo; }
 };
 Result<SourceAddress> look_at_source(kernel::Netlink& netlink);
 

@@ -15,9 +15,8 @@ namespace {
 /// A mask that makes every address the same, so that one entry stands for all packets of a family.
 std::string_view zero(Family family) { return family == Family::v4 ? "0.0.0.0" : "::"; }
 
-constexpr std::string_view kWhatToDo = "leave out --start-gate, or use --backend=nft";
-
 Error refused(int error, std::string_view doing, const std::string& file) {
+  const bool is_gate = file.ends_with(kGateList);
   std::string why = errno_text(error);
   if (error == ENOENT)
     why = "no such list, though rules name it; is /proc of this network namespace mounted?";
@@ -25,18 +24,34 @@ Error refused(int error, std::string_view doing, const std::string& file) {
     why += "; it belongs to the machine's root, who is nobody in a user namespace";
   else if (error == EROFS)
     why += "; /proc is mounted read-only";
-  return {ErrorCode::environment, fmt::format("{} the start gate by {}: {}; {}", doing, file, why, kWhatToDo), error};
+  return {ErrorCode::environment,
+          fmt::format("{} by {}: {}; leave out {}, or use --backend=nft",
+                      is_gate ? fmt::format("{} the start gate", doing) : "noting whether the proxy lives", file, why,
+                      is_gate ? "--start-gate" : "--when-proxy-down=open"),
+          error};
+}
+
+std::int64_t seconds(Nanoseconds limit) {
+  return std::max<std::int64_t>(1, std::chrono::ceil<std::chrono::seconds>(limit).count());
 }
 
 }  // namespace
 
 std::string gate_holds(Family family, Nanoseconds limit) {
-  const auto seconds = std::max<std::int64_t>(1, std::chrono::ceil<std::chrono::seconds>(limit).count());
-  return fmt::format("-m recent --rcheck --seconds {} --name {} --mask {} --rsource", seconds, kGateList, zero(family));
+  return fmt::format("-m recent --rcheck --seconds {} --name {} --mask {} --rsource", seconds(limit), kGateList, zero(family));
 }
 
 std::string gate_opens(Family family) {
   return fmt::format("-m recent --remove --name {} --mask {} --rsource", kGateList, zero(family));
+}
+
+std::string proxy_lives(Family family) {
+  return fmt::format("-m recent --set --name {} --mask {} --rsource", kAliveList, zero(family));
+}
+
+std::string proxy_is_down(Family family, Nanoseconds open_after) {
+  return fmt::format("-m recent ! --rcheck --seconds {} --name {} --mask {} --rsource", seconds(open_after), kAliveList,
+                     zero(family));
 }
 
 Gate read_gate(std::string_view text) {

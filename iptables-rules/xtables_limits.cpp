@@ -34,17 +34,18 @@ bool is_known(Verdict verdict) {
     case Verdict::zone:
     case Verdict::hold:
     case Verdict::open_gate:
+    case Verdict::proxy_lives:
+    case Verdict::refuse:
     case Verdict::drop: return true;
     default: return false;
   }
 }
 
-/// What --when-proxy-down=open, --quic=refuse and --exclude-domains ask for; in words below.
-bool is_said(const Step& step) {
-  const bool is_of_open = step.verdict == Verdict::proxy_lives || step.match.proxy_is_down ||
-                          (step.verdict == Verdict::open_gate && step.match.protocol == Match::Protocol::udp);
-  return is_of_open || step.chain == Chain::udp_outbound || step.match.to_excluded_domain;
-}
+/// What --exclude-domains asks for; in words below.
+bool is_said(const Step& step) { return step.match.to_excluded_domain; }
+
+/// As xt_cgroup holds it (XT_CGROUP_PATH_MAX of its revision 2), with a zero byte.
+constexpr std::size_t kLongestPath = 511;
 
 bool is_guard(Chain chain) { return chain == Chain::guard_inbound || chain == Chain::guard_outbound; }
 
@@ -56,6 +57,8 @@ Match without_known(Match match) {
   match.in_interface.clear();
   match.out_interface.clear();
   match.not_in_interface.clear();
+  match.not_out_interface.clear();
+  match.cgroup.reset();
   match.source.clear();
   match.destination.clear();
   match.not_destination.clear();
@@ -67,6 +70,7 @@ Match without_known(Match match) {
   match.to_this_sandbox = match.is_invalid = match.from_elsewhere = false;
   match.mark = match.not_mark = match.connection_mark = std::nullopt;
   match.sender_mark.reset();
+  match.proxy_is_down = false;
   return match;
 }
 
@@ -87,10 +91,16 @@ bool is_in_place(const CapturePlan& plan, const Step& step) {
     case Verdict::mark_connection: return step.chain == Chain::mark_outbound;
     case Verdict::capture_transparent: return step.chain == Chain::transparent_inbound;
     case Verdict::transparent: return step.chain == Chain::to_transparent;
-    case Verdict::drop: return step.chain == Chain::tracked_inbound;
+    case Verdict::drop: return step.chain == Chain::tracked_inbound || step.chain == Chain::guard_inbound;
+    case Verdict::refuse: return step.chain == Chain::guard_outbound || step.chain == Chain::udp_outbound;
+    case Verdict::proxy_lives: return plan.open_after && step.chain == Chain::guard_outbound;
     case Verdict::open_gate: return plan.start_gate && step.chain == Chain::guard_outbound;
     case Verdict::hold: return plan.start_gate && step.match == Match{} && leads_to_proxy(step.chain);
     case Verdict::redirect: return leads_to_proxy(step.chain) && step.chain != Chain::to_transparent;
+    case Verdict::pass:
+      // What only waits or passes while there is no proxy.
+      if (leads_to_proxy(step.chain)) return plan.open_after && step.match == Match{.proxy_is_down = true};
+      return !is_guard(step.chain);
     default: return !is_guard(step.chain) && !leads_to_proxy(step.chain);
   }
 }
@@ -102,14 +112,17 @@ std::string step_problem(const CapturePlan& plan, const Step& step) {
   if (!is_known(step.verdict)) return fmt::format("the verdict \"{}\"", capture::name(step.verdict));
   if (!is_in_place(plan, step))
     return fmt::format("the verdict \"{}\" in {}", capture::name(step.verdict), capture::name(step.chain));
-  if (match.cgroup) return fmt::format("the cgroup {}", match.cgroup->path);
-  if (without_known(match) != Match{}) return "a condition that this backend does not know";
+  if (without_known(match) != Match{} || (match.proxy_is_down && !plan.open_after))
+    return "a condition that this backend does not know";
+  if (match.cgroup && match.cgroup->path.size() > kLongestPath)
+    return fmt::format("a cgroup whose path has more than {} bytes", kLongestPath);
   for (Family family : kBothFamilies) {
     const std::vector<Cidr> excluded = of_family(match.not_destination, family);
     if (excluded.size() > 1) return fmt::format("\"to none of\" several {} ranges", to_text(family));
     if (!excluded.empty() && contains_all(excluded.front())) return "\"not to\" a range of all addresses";
   }
-  const bool asks_owner = !(match.uids.empty() && match.not_uids.empty() && match.gids.empty() && match.not_gids.empty());
+  const bool asks_owner =
+      !(match.uids.empty() && match.not_uids.empty() && match.gids.empty() && match.not_gids.empty() && !match.cgroup);
   if (asks_owner && (step.chain == Chain::inbound || step.chain == Chain::guard_inbound || step.chain == Chain::tracked_inbound ||
                      step.chain == Chain::transparent_inbound || step.chain == Chain::to_transparent))
     return "the owner of a packet that comes in";
@@ -124,14 +137,10 @@ std::vector<std::string> why_not(const CapturePlan& plan) {
     problems.push_back(fmt::format("a start gate of more than {} (--start-gate)", to_text(kLongestGate)));
   if (plan.reply_route && (plan.reply_route->mark == kRefusedMark || plan.reply_route->mark == kTakenMark))
     problems.push_back(fmt::format("the mark {}, which it needs itself (--istio-inbound-tproxy-mark)", plan.reply_route->mark));
-  if (plan.block_missing_family)
-    problems.emplace_back(
-        "blocking an IP family that cannot be programmed (--on-missing-family=block), which takes its iptables");
   if (!plan.excluded_domains.empty())
     problems.emplace_back("excluding by domain (--exclude-domains): weir-init watch keeps the addresses in sets of nftables");
-  if (plan.open_after) problems.emplace_back("being open without a proxy (--when-proxy-down=open)");
-  if (std::any_of(plan.steps.begin(), plan.steps.end(), [](const Step& step) { return step.chain == Chain::udp_outbound; }))
-    problems.emplace_back("refusing QUIC (--quic=refuse)");
+  if (plan.open_after && *plan.open_after > kLongestGate)
+    problems.push_back(fmt::format("more than {} without a heartbeat (--when-proxy-down=open)", to_text(kLongestGate)));
   CapturePlan rest = plan;
   rest.steps.clear();
   rest.open_after.reset();

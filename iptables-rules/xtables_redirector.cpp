@@ -27,7 +27,7 @@ using capture::Released;
 /// What is ours in both families.
 struct Standing {
   Tables v4, v6;
-  Gate gate;
+  Gate gate, alive;  // entries of the lists
   const Tables& of(Family family) const { return family == Family::v4 ? v4 : v6; }
   Tables& of(Family family) { return family == Family::v4 ? v4 : v6; }
   bool empty() const { return v4.empty() && v6.empty(); }
@@ -39,6 +39,15 @@ bool captures(const Standing& standing) {
     for (const Table& table : standing.of(family))
       for (const Jump& jump : table.jumps)
         if (jump.rule.ends_with(" WEIR_INBOUND") || jump.rule.ends_with(" WEIR_OUTBOUND")) return true;
+  return false;
+}
+
+/// Do rules ask whether the proxy lives?
+bool asks_for_life(const Tables& tables) {
+  for (const Table& table : tables)
+    for (const UserChain& chain : table.chains)
+      for (const std::string& rule : chain.rules)
+        if (rule.find(kAliveList) != std::string::npos) return true;
   return false;
 }
 
@@ -79,7 +88,8 @@ class XtablesRedirector : public capture::Redirector {
         netlink_(std::move(netlink)),
         options_(std::move(options)),
         programs_(variant, options_.run, options_.lock_wait),
-        gate_list_(options_.gate_folder) {}
+        gate_list_(options_.gate_folder),
+        alive_list_(options_.gate_folder, kAliveList) {}
 
   std::string_view name() const override { return xtables::name(variant_); }
 
@@ -96,8 +106,9 @@ class XtablesRedirector : public capture::Redirector {
     return {};
   }
 
-  Result<Applied> apply(const CapturePlan& plan) override {
+  Result<Applied> apply(const CapturePlan& asked) override {
     done_.reset();
+    CapturePlan plan = asked;
     if (auto expressed = express(plan); !expressed) return pass(expressed.error());
     auto before = look();
     if (!before) return pass(before.error());
@@ -112,8 +123,9 @@ class XtablesRedirector : public capture::Redirector {
       if (*removed) done_ = std::move(done);
       return Applied{.changed = *removed, .notes = {"nothing is to be captured"}};
     }
-    auto source = nft::ensure_source(*netlink_);
+    auto source = nft::ensure_source(*netlink_, plan.block_missing_family);
     if (!source) return pass(source.error());
+    if (source->is_missing) plan = capture::with_blocked(std::move(plan), Family::v6);
     std::string route_note;
     auto changed = program_with_routes(plan, *source, done, route_note);
     if (!changed) {
@@ -151,12 +163,13 @@ class XtablesRedirector : public capture::Redirector {
     auto now = look();
     if (!now) return pass(now.error());
     if (drain_of(*now)) return Drift{.differences = {capture::kDraining}};
-    Drift drift{.differences = all_differences(plan, *now)};
-    if (const std::string said = torn(now->v4, now->v6); !said.empty())
-      drift.differences.insert(drift.differences.begin(), said + "; check --repair makes it whole, remove takes it away");
     auto source = nft::look_at_source(*netlink_);
     if (!source) return pass(source.error());
-    if (plan.needs_inbound_source6 && source->has_v6 && !source->is_there)
+    const bool is_blocked = plan.block_missing_family && source->is_missing();
+    Drift drift{.differences = all_differences(is_blocked ? capture::with_blocked(plan, Family::v6) : plan, *now)};
+    if (const std::string said = torn(now->v4, now->v6); !said.empty())
+      drift.differences.insert(drift.differences.begin(), said + "; check --repair makes it whole, remove takes it away");
+    if (!is_blocked && plan.needs_inbound_source6 && source->has_v6 && !source->is_there)
       drift.differences.push_back("::6/128 is not an address of lo: the proxy cannot reach its workload by IPv6");
     auto routes = nft::route_differences(*netlink_, plan.reply_route);
     if (!routes) return pass(routes.error());
@@ -188,7 +201,7 @@ class XtablesRedirector : public capture::Redirector {
     if (drain.ports.empty()) drain.ports = redirect_ports(now->v6);
     const std::string owner = std::string(kOwnerMark) + (has_added_mark(now->v6) ? std::string(kAddedMark) : "");
     const Tables left = drain_tables(drain, owner);
-    if (auto changed = change(*now, {.v4 = left, .v6 = left, .gate = {}}); !changed) return pass(changed.error());
+    if (auto changed = change(*now, {.v4 = left, .v6 = left, .gate = {}, .alive = {}}); !changed) return pass(changed.error());
     return Released{.changed = true, .drain = std::move(drain)};
   }
 
@@ -276,6 +289,9 @@ class XtablesRedirector : public capture::Redirector {
     auto gate = gate_list_.read();
     if (!gate) return pass(gate.error());
     standing.gate = *gate;
+    auto alive = alive_list_.read();
+    if (!alive) return pass(alive.error());
+    standing.alive = *alive;
     return standing;
   }
 
@@ -301,15 +317,21 @@ class XtablesRedirector : public capture::Redirector {
   /// IPv4, then IPv6.
   Result<> change_both(const Standing& from, const Standing& to) {
     Standing now = from;
-    if (to.gate != Gate{} && to.gate != from.gate) {
-      // Its list is there once a rule names it; it must hold before anything is captured.
+    const bool closes = to.gate != Gate{} && to.gate != from.gate, lives = to.alive != Gate{} && to.alive != from.alive;
+    if (closes || lives) {
+      // A list is there once a rule names it; it must say so before anything is captured.
       if (auto done = change_one(Family::v4, now, guards_of(to.v4)); !done) return done;
-      if (auto closed = gate_list_.make(to.gate); !closed) return closed;
+      if (closes)
+        if (auto closed = gate_list_.make(to.gate); !closed) return closed;
+      if (lives)
+        if (auto noted = alive_list_.make(to.alive); !noted) return noted;
     }
     for (Family family : kBothFamilies)
       if (auto done = change_one(family, now, to.of(family)); !done) return done;
-    // The kernel may take the list away some time after its last rule.
-    return to.gate == Gate{} && from.gate != Gate{} ? gate_list_.make({}) : Result<>{};
+    // The kernel may take a list away some time after its last rule.
+    if (to.gate == Gate{} && from.gate != Gate{})
+      if (auto opened = gate_list_.make({}); !opened) return opened;
+    return to.alive == Gate{} && from.alive != Gate{} ? alive_list_.make({}) : Result<>{};
   }
 
   Result<> change_one(Family family, Standing& now, const Tables& to) {
@@ -340,11 +362,17 @@ class XtablesRedirector : public capture::Redirector {
   /// True if something had to be changed.
   Result<bool> program(const CapturePlan& plan, const Standing& before, const nft::Ensured& source) {
     if (!options_.force && all_differences(plan, before).empty()) return false;
-    Standing wanted{.v4 = compile(plan, Family::v4), .v6 = compile(plan, Family::v6), .gate = before.gate};
+    Standing wanted{.v4 = compile(plan, Family::v4), .v6 = compile(plan, Family::v6), .gate = before.gate, .alive = before.alive};
     if (!plan.start_gate)
       wanted.gate = {};
     else if (!captures(before) && !drain_of(before))  // while a drain stands the proxy is there
       wanted.gate = {.v4 = true, .v6 = true};
+    // Where a sandbox that was captured is to be open without a proxy from now on, the proxy counts as alive until its time is
+    // over.
+    if (!plan.open_after || !captures(before))
+      wanted.alive = {};
+    else if (!asks_for_life(before.v4))
+      wanted.alive = {.v4 = true, .v6 = true};
     if ((source.was_added && !source.is_marked) || has_added_mark(before.v6)) add_added_mark(wanted.v6);
     if (auto changed = change(before, wanted); !changed) return pass(changed.error());
     return true;
@@ -362,9 +390,18 @@ class XtablesRedirector : public capture::Redirector {
       differs = true;
       errors.add_if_failed(programs_.restore(family, transition(now->of(family), former.of(family))));
     }
-    // Rules that went may have taken the list with them.
+    // Rules that went may have taken the lists with them.
     if (differs) errors.add_if_failed(gate_list_.make(former.gate));
+    if (differs) errors.add_if_failed(put_life_back(former));
     return errors.to_result();
+  }
+
+  /// A heartbeat may have come meanwhile.
+  Result<> put_life_back(const Standing& former) {
+    if (!asks_for_life(former.v4)) return alive_list_.make({});
+    auto now = alive_list_.read();
+    if (!now) return pass(now.error());
+    return alive_list_.make({.v4 = former.alive.v4 || now->v4, .v6 = former.alive.v6 || now->v6});
   }
 
   static bool is_same(const Tables& a, const Tables& b) {
@@ -403,7 +440,7 @@ class XtablesRedirector : public capture::Redirector {
   std::unique_ptr<kernel::Netlink> netlink_;
   XtablesOptions options_;
   Programs programs_;
-  GateList gate_list_;
+  GateList gate_list_, alive_list_;
   std::optional<Done> done_;
 };
 

@@ -26,7 +26,8 @@ constexpr std::size_t kLongList = 16;
 ///
 /// REJECT works only in table filter, which comes after nat. So a guard stands twice: in nat it leaves the packet as its sender
 /// addressed it, and in filter it resets what is addressed to our ports and was not brought there by NAT. DROP does not work in
-/// nat either: what the start gate holds is dropped in filter, known by where NAT has just brought it.
+/// nat either: what the start gate holds is dropped in filter, known by where NAT has just brought it. UDP that is refused was
+/// left alone by nat, since of UDP only DNS is captured, and that is not refused.
 class Compiler {
  public:
   Compiler(const CapturePlan& plan, Family family) : plan_(plan), family_(family) {}
@@ -44,9 +45,11 @@ class Compiler {
     capture(Chain::mark_outbound, {}, "OUTPUT");
     answering();
     table_ = &filter;
-    guard(Chain::guard_inbound, "INPUT");
-    guard(Chain::guard_outbound, "OUTPUT");
+    guard(Chain::guard_inbound, chain_name(Chain::guard_inbound), "INPUT");
+    guard(Chain::guard_inbound, std::string(kChainPrefix) + "GUARD_FORWARD", "FORWARD");
+    guard(Chain::guard_outbound, chain_name(Chain::guard_outbound), "OUTPUT");
     hold();
+    capture(Chain::udp_outbound, {}, "OUTPUT");
     table_ = &nat;
     capture(Chain::to_inbound, {}, "");
     capture(Chain::to_outbound, {}, "");
@@ -68,9 +71,13 @@ class Compiler {
                              .position = static_cast<std::size_t>(before) + 1});
   }
 
+  StepRules rules_for(const Step& step) const {
+    return {step, family_, step.match.proxy_is_down ? proxy_is_down(family_, *plan_.open_after) : std::string()};
+  }
+
   /// Chains of lists come before the chain that leads to them.
   void add_step(UserChain& chain, const Step& step, std::string_view target) {
-    const StepRules rules(step, family_);
+    const StepRules rules = rules_for(step);
     if (!rules.can_match()) return;
     const bool is_final = target != "RETURN";  // RETURN from a chain of its own would only come back here
     if (is_final && (rules.size() > kLongList || rules.long_lists() > 1)) {
@@ -84,24 +91,31 @@ class Compiler {
   }
 
   std::vector<std::string> rules_of(const Step& step) const {
-    const StepRules rules(step, family_);
+    const StepRules rules = rules_for(step);
     return rules.can_match() ? rules.combinations() : std::vector<std::string>();
   }
 
-  void guard(Chain which, std::string_view from) {
-    UserChain chain{.name = chain_name(which), .rules = {}};
-    for (const Step& step : plan_.steps) {
-      if (step.chain != which || step.verdict == Verdict::zone) continue;
-      if (step.verdict == Verdict::open_gate) {
-        for (const std::string& rule : rules_of(step)) chain.rules.push_back(with_condition(rule, gate_opens(family_)));
-        continue;
+  /// A step of a guard as rules of filter.
+  void add_guard(UserChain& chain, const Step& step) const {
+    for (const std::string& rule : rules_of(step)) switch (step.verdict) {
+        case Verdict::open_gate: chain.rules.push_back(with_condition(rule, gate_opens(family_))); break;
+        case Verdict::proxy_lives: chain.rules.push_back(with_condition(rule, proxy_lives(family_))); break;
+        case Verdict::reset:
+          chain.rules.push_back(with_condition(rule, "-m conntrack ! --ctstate DNAT") + " -j " + target(step));
+          break;
+        default: chain.rules.push_back(rule + " -j " + target(step));
       }
-      Step local = step;
-      local.match.to_this_sandbox = false;  // all that comes to INPUT is; NAT may have changed the address
-      for (const std::string& rule : rules_of(local))
-        chain.rules.push_back(with_condition(rule, "-m conntrack ! --ctstate DNAT") + " -j REJECT --reject-with tcp-reset");
+  }
+
+  void guard(Chain which, std::string name, std::string_view from) {
+    UserChain chain{.name = std::move(name), .rules = {}};
+    for (Step step : plan_.steps) {
+      if (step.chain != which || step.verdict == Verdict::zone) continue;
+      if (from == "FORWARD" && step.match.to_this_sandbox) continue;
+      step.match.to_this_sandbox = false;  // all that comes to INPUT is; NAT may have changed the address
+      add_guard(chain, step);
     }
-    if (const Step* refused = unanswered(); refused != nullptr && which == Chain::guard_inbound)
+    if (const Step* refused = unanswered(); refused != nullptr && from == "INPUT")
       chain.rules.push_back(with_condition(StepRules(*refused, family_).common(), is_refused()) +
                             " -j REJECT --reject-with tcp-reset");
     if (chain.rules.empty()) return;
@@ -126,6 +140,8 @@ class Compiler {
       const std::string common = StepRules(step, family_).common();
       if (step.verdict == Verdict::hold)
         chain.rules.push_back(with_condition(common, gate_holds(family_, *plan_.start_gate)) + " -j DROP");
+      if (step.verdict == Verdict::pass)
+        for (const std::string& rule : rules_of(step)) chain.rules.push_back(rule + " -j RETURN");
       if (step.verdict != Verdict::transparent) continue;
       if (const Step* refused = unanswered(); refused != nullptr) {
         const std::string why = StepRules(*refused, family_).common();
@@ -191,16 +207,39 @@ class Compiler {
     if (std::none_of(plan_.steps.begin(), plan_.steps.end(), [&](const Step& step) { return step.chain == which; })) return;
     UserChain chain{.name = chain_name(which), .rules = {}};
     for (const Step& step : plan_.steps)
-      if (guards && step.chain == *guards && step.verdict == Verdict::reset) add_step(chain, step, "RETURN");
-    for (const Step& step : plan_.steps)
-      if (step.chain == which && step.verdict != Verdict::hold) add_step(chain, step, target(step));
+      if (guards && step.chain == *guards && is_refusal(step.verdict)) add_step(chain, step, "RETURN");
+    for (const Step& step : plan_.steps) {
+      if (step.chain != which) continue;
+      if (step.verdict == Verdict::hold)
+        add_held(chain, step);
+      else
+        add_step(chain, step, target(step));
+    }
     if (chain.rules.empty()) return;
     if (!from.empty()) jump(from, chain.name);
     table_->chains.push_back(std::move(chain));
   }
 
-  static std::string target(const Step& step) {
+  static bool is_refusal(Verdict verdict) {
+    return verdict == Verdict::reset || verdict == Verdict::refuse || verdict == Verdict::drop;
+  }
+
+  /// What waits is redirected, to be dropped in filter. Only where the next step would let it pass: it has no proxy yet.
+  void add_held(UserChain& chain, const Step& held) {
+    if (!plan_.open_after) return;
+    for (Step next : plan_.steps) {
+      if (next.chain != held.chain || next.verdict != Verdict::redirect) continue;
+      next.why = held.why;
+      for (const std::string& rule : rules_of(next))
+        chain.rules.push_back(with_condition(rule, gate_holds(family_, *plan_.start_gate)) + " -j " + target(next));
+    }
+  }
+
+  std::string target(const Step& step) const {
     switch (step.verdict) {
+      case Verdict::reset: return "REJECT --reject-with tcp-reset";
+      case Verdict::refuse:
+        return fmt::format("REJECT --reject-with {}-port-unreachable", family_ == Family::v4 ? "icmp" : "icmp6");
       case Verdict::capture_inbound: return chain_name(Chain::to_inbound);
       case Verdict::capture_outbound: return chain_name(Chain::to_outbound);
       case Verdict::capture_dns: return chain_name(Chain::to_dns);

@@ -17,13 +17,14 @@ std::string comment_of(const std::string& rule) {
   return "";
 }
 
-/// Those with a step's why.
+/// Those with a step's why; with a cgroup its number follows.
 std::vector<std::string> rules_with(const capture::CapturePlan& plan, Family family, std::string_view why) {
   std::vector<std::string> found;
   for (const Table& table : compile(plan, family))
     for (const UserChain& chain : table.chains)
       for (const std::string& rule : chain.rules)
-        if (comment_of(rule) == why) found.push_back(fmt::format("-t {} -A {} {}", table.name, chain.name, rule));
+        if (const std::string comment = comment_of(rule); comment == why || comment.starts_with(fmt::format("{} (", why)))
+          found.push_back(fmt::format("-t {} -A {} {}", table.name, chain.name, rule));
   return found;
 }
 

@@ -59,8 +59,9 @@ std::vector<Cidr> of_family(const std::vector<Cidr>& list, Family family) {
 
 bool contains_all(const Cidr& cidr) { return cidr.prefix() == 0; }
 
-StepRules::StepRules(const Step& step, Family family) : step_(step), match_(step.match), family_(family) {
+StepRules::StepRules(const Step& step, Family family, std::string_view more) : step_(step), match_(step.match), family_(family) {
   fix();
+  append(rest_, more);
   add_list(match_.source, "-s");
   add_list(match_.destination, "-d");
   add_ports(match_.source_ports, "--sport");
@@ -100,6 +101,7 @@ void StepRules::fix() {
   if (!match_.in_interface.empty()) append(addresses_, "-i " + match_.in_interface);
   if (!match_.not_in_interface.empty()) append(addresses_, "! -i " + match_.not_in_interface);
   if (!match_.out_interface.empty()) append(addresses_, "-o " + match_.out_interface);
+  if (!match_.not_out_interface.empty()) append(addresses_, "! -o " + match_.not_out_interface);
   const bool lists_ports = !match_.ports.empty() || !match_.source_ports.empty();
   const bool looks_at_tcp = match_.syn != Match::Syn::any || lists_ports || !match_.not_ports.empty();
   if (match_.protocol == Match::Protocol::not_tcp)
@@ -119,6 +121,7 @@ void StepRules::fix() {
   if (match_.connection_mark) append(rest_, fmt::format("-m connmark --mark {:#x}", *match_.connection_mark));
   if (match_.sender_mark) append(rest_, "-m mark --mark " + mark_text(*match_.sender_mark));
   if (match_.is_invalid) append(rest_, "-m conntrack --ctstate INVALID");
+  if (match_.cgroup) append(rest_, fmt::format("-m cgroup --path \"{}\"", match_.cgroup->path));
   exclude_owners("uid", match_.not_uids);
   exclude_owners("gid", match_.not_gids);
 }
@@ -185,7 +188,9 @@ std::string StepRules::written(const std::vector<std::string>& chosen, std::stri
   append(rule, rest);
   for (const std::string& part : chosen)
     if (part.starts_with("-m owner")) append(rule, part);
-  append(rule, comment(step_.why));
+  // The kernel takes the path once, when the rule is made, and does not show what it took: a cgroup that was made anew under the
+  // same path has another number, and so another rule.
+  append(rule, comment(match_.cgroup ? fmt::format("{} ({})", step_.why, match_.cgroup->id) : step_.why));
   return rule;
 }
 

@@ -21,7 +21,8 @@ bool contains_all(const Cidr& cidr);
 /// A step for one family: what every rule of it asks, and the lists of which one entry must hold. `step` must outlive it.
 class StepRules {
  public:
-  StepRules(const capture::Step& step, Family family);
+  /// `more`: a condition that the plan adds to the step's own.
+  StepRules(const capture::Step& step, Family family, std::string_view more = {});
 
   /// False: no packet of this family can meet the conditions, so there is no rule.
   bool can_match() const { return can_match_; }

@@ -49,7 +49,8 @@ std::string saved(const Tables& tables) {
 
 TEST_CASE("the rules of a policy, word by word") {
   for (const auto& [name, config] : {std::pair{"default", kDefault}, std::pair{"lists", kLists}, std::pair{"nothing", "-m NONE"},
-                                     std::pair{"dns", "REDIRECT_DNS=1 -b * -i *"}, std::pair{"tproxy", "-m TPROXY -b * -i *"}})
+                                     std::pair{"dns", "REDIRECT_DNS=1 -b * -i *"}, std::pair{"tproxy", "-m TPROXY -b * -i *"},
+                                     std::pair{"quic", "WEIR_QUIC=refuse WEIR_EXCLUDE_CGROUPS=/pods/backup -b * -i *"}})
     test::check_golden(std::string(WEIR_TESTDATA) + "/xtables-" + name + ".txt", rendered(plan_of(config)));
 }
 
@@ -57,6 +58,26 @@ TEST_CASE("the rules of a start gate, word by word") {
   auto parsed = capture::matrix::parse_config(std::string(kDefault) + " -u 3,4");
   parsed.parsed.policy.start_gate = std::chrono::milliseconds(1500);
   test::check_golden(WEIR_TESTDATA "/xtables-gate.txt", rendered(capture::plan(parsed.parsed.policy)));
+}
+
+TEST_CASE("the rules of the fail mode \"open\" behind a start gate, word by word") {
+  auto parsed = capture::matrix::parse_config("WEIR_WHEN_PROXY_DOWN=open:2500ms -b * -i *");
+  parsed.parsed.policy.start_gate = std::chrono::seconds(30);
+  test::check_golden(WEIR_TESTDATA "/xtables-open.txt", rendered(capture::plan(parsed.parsed.policy)));
+}
+
+TEST_CASE("the rules that cut a family off, word by word") {
+  test::check_golden(WEIR_TESTDATA "/xtables-blocked.txt",
+                     rendered(capture::with_blocked(plan_of("REDIRECT_DNS=1 -b * -i *"), Family::v6)));
+}
+
+TEST_CASE("a cgroup that was made anew under its path is another rule") {
+  CapturePlan plan = plan_of("WEIR_EXCLUDE_CGROUPS=/pods/backup -b * -i *");
+  const Tables wanted = compile(plan, Family::v4);
+  for (capture::Step& step : plan.steps)
+    if (step.match.cgroup) step.match.cgroup->id += 1;
+  CHECK(differences(compile(plan, Family::v4), wanted, Family::v4).size() == 2);
+  CHECK(differences(wanted, wanted, Family::v4).empty());
 }
 
 TEST_CASE("xt_recent's list says which families wait") {
@@ -191,8 +212,10 @@ TEST_CASE("what this backend cannot express is refused, all at once") {
   plan.steps.push_back(
       {.chain = capture::Chain::outbound, .match = {}, .verdict = static_cast<capture::Verdict>(99), .why = "v"});
   CHECK(why_not(plan).size() == 4);
-  plan.start_gate = std::chrono::hours(24 * 30);
-  CHECK(why_not(plan).size() == 5);
+  plan.start_gate = plan.open_after = std::chrono::hours(24 * 30);
+  CHECK(why_not(plan).size() == 6);
+  CHECK(why_not(plan_of("WEIR_EXCLUDE_CGROUPS=/" + std::string(511, 'x') + " -b * -i *")).empty());
+  CHECK(why_not(plan_of("WEIR_EXCLUDE_CGROUPS=/" + std::string(512, 'x') + " -b * -i *")).size() == 1);
   CHECK(why_not(plan_of("CAPTURE_ALL_DNS=1 REDIRECT_DNS=1 -m TPROXY -b * -i * -o 53")).empty());
   CHECK(why_not(plan_of("-m TPROXY -b * -i * -t 1340")) ==
         std::vector<std::string>{"the mark 1340, which it needs itself (--istio-inbound-tproxy-mark)"});

@@ -14,8 +14,11 @@ using std::chrono::seconds;
 constexpr const char* kDirectOut = "REMOTE:80 od=REM:80 la=REM:80 peer=POD";
 constexpr const char* kDirectIn = "APP:8080 od=POD:8080 la=POD:8080 peer=REM";
 
+/// As weir-proxy sends it. With iptables each family lives by its own, and the proxy sends both.
 void heartbeat(Family family) {
-  Lab::instance().pod(1337, 1337).ask(fmt::format("udp {} 9 - 0", IpAddr::loopback(family).to_text()));
+  for (Family each : kBothFamilies)
+    if (each == family || kind() != Kind::nft)
+      Lab::instance().pod(1337, 1337).ask(fmt::format("udp {} 9 - 0", IpAddr::loopback(each).to_text()));
 }
 
 void check_direct(Family family) {
@@ -27,8 +30,6 @@ void check_captured(Family family) {
   CHECK(app_to_remote(family) == concrete(kOut, family));
   CHECK(remote_to_app(family) == concrete(kIn, family));
 }
-
-TEST_SUITE_BEGIN("nft");
 
 TEST_CASE("open: direct before the proxy's first heartbeat, captured after it, direct again when they end") {
   Lab& lab = Lab::instance();
@@ -143,8 +144,6 @@ TEST_CASE("or it is blocked: nothing passes by, the other family is captured, an
   for (Family family : kBothFamilies) check_captured(family);
   lab.reset();
 }
-
-TEST_SUITE_END();
 
 }  // namespace
 }  // namespace weir::conformance

@@ -81,6 +81,19 @@ std::string state_of_namespace() {
              "grep -os 'src=[0-9a-f.:]*' /proc/net/xt_recent/* || true");  // times change
 }
 
+std::string rules_of_namespace() {
+  const std::string all =
+      kind() != Kind::nft
+          ? state_of_namespace()
+          : sorted_chains(shell("nft -s list ruleset")) +
+                shell("ip -j addr; ip -j rule; ip -j -6 rule; for f in -4 -6; do ip -j $f route show table all; done");
+  std::string rules;
+  for (std::string_view line : split(all, '\n'))
+    if (line.find("elements = ") == std::string_view::npos && line.find("src=") == std::string_view::npos)
+      rules += std::string(line) + "\n";
+  return rules;
+}
+
 std::string until(const std::string& wanted, const std::function<std::string()>& ask) {
   std::string answer;
   for (int attempt = 0; attempt < 500; ++attempt) {

@@ -39,6 +39,8 @@ std::string whole_state();
 /// The same without what may change where nothing of meaning did: iptables keeps empty tables, and rules that are put back have
 /// new handles and counters.
 std::string state_of_namespace();
+/// The rules alone, without what comes and goes in their sets and lists.
+std::string rules_of_namespace();
 /// Asks again, without a pause that matters, until the answer is the wanted one or five seconds are over; gives the last answer.
 std::string until(const std::string& wanted, const std::function<std::string()>& ask);
 

@@ -23,8 +23,11 @@ using capture::CapturePlan;
 using xtables::Runner;
 
 const char* kOtherConfig =
-    "-m TPROXY CAPTURE_ALL_DNS=1 REDIRECT_DNS=1 -b 80,90-99 -i 10.0.0.0/8,192.168.1.1,fd00::/8,fd80::1 -x 10.1.0.0/16 -k vnet0 "
+    "WEIR_WHEN_PROXY_DOWN=open:1h WEIR_QUIC=refuse -m TPROXY CAPTURE_ALL_DNS=1 REDIRECT_DNS=1 -b 80,90-99 -i "
+    "10.0.0.0/8,192.168.1.1,fd00::/8,fd80::1 -x 10.1.0.0/16 -k vnet0 "
     "-c eth+ -q 1-5 -o 22 -u 3,4";
+
+const char* kOpenConfig = "WEIR_WHEN_PROXY_DOWN=open:1h WEIR_QUIC=refuse -b * -i *";
 
 constexpr Nanoseconds kGate = std::chrono::seconds(600);
 
@@ -78,7 +81,11 @@ struct Former {
 };
 constexpr Former kFormers[] = {
     {"nothing", [] {}},
-    {"another plan, whose gate waits", [] { apply(gated(kOtherConfig, kGate)); }},
+    {"another plan, whose gate waits, with a proxy that lives in IPv4",
+     [] {
+       apply(gated(kOtherConfig, kGate));
+       Lab::instance().pod(3, 3).ask("udp 127.0.0.1 9 - 0");
+     }},
     {"the same plan, damaged", [] {
        apply(plan_of(kDefaultConfig));
        shell(fmt::format("iptables-{0} -w -t nat -D OUTPUT 1; ip6tables-{0} -w -t nat -F WEIR_TO_OUTBOUND", variant()));
@@ -196,7 +203,7 @@ struct Verb {
 };
 constexpr Verb kVerbs[] = {{"enrol",
                             [](capture::Redirector& backend) -> Result<> {
-                              auto done = init::enrol(backend, gated(kDefaultConfig, kGate));
+                              auto done = init::enrol(backend, gated(kOpenConfig, kGate));
                               return done ? Result<>{} : pass(done.error());
                             }},
                            {"enrol with nothing to capture",
