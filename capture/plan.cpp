@@ -39,6 +39,8 @@ CapturePlan plan(const CapturePolicy& policy) {
 
 bool is_always_there(Chain chain) {
   switch (chain) {
+    case Chain::zone_inbound:
+    case Chain::zone_outbound:
     case Chain::tracked_inbound:
     case Chain::to_dns:
     case Chain::udp_outbound:

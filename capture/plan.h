@@ -15,10 +15,12 @@
 
 namespace weir::capture {
 
-/// Where a step stands. A packet from outside meets guard_inbound, tracked_inbound, transparent_inbound, then inbound; one from a
-/// process of the sandbox meets guard_outbound, mark_outbound, then outbound, and if it stays in the sandbox tracked_inbound and
-/// transparent_inbound too, as it then is. `capture_*` verdicts lead to the to_* chains.
-///  - guard_*: every packet as its sender addressed it, before connection tracking (nft: priority raw).
+/// Where a step stands. A packet from outside meets zone_inbound, guard_inbound, tracked_inbound, transparent_inbound, then
+/// inbound; one from a process of the sandbox meets zone_outbound, guard_outbound, mark_outbound, then outbound, and if it stays
+/// in the sandbox tracked_inbound and transparent_inbound too, as it then is. `capture_*` verdicts lead to the to_* chains.
+///  - zone_*: every packet, before connection tracking (raw).
+///  - guard_*: every packet as its sender addressed it: after connection tracking, so that a reset is one of the connection that
+///    it answers, and before NAT.
 ///  - tracked_inbound: every packet, and what connection tracking thinks of it (mangle PREROUTING).
 ///  - mark_outbound, transparent_inbound, to_transparent: mode tproxy only. mark_outbound (mangle OUTPUT, which routes again if
 ///  the
@@ -29,6 +31,8 @@ namespace weir::capture {
 ///  - inbound, outbound: decide once, on a connection's first packet (nat PREROUTING, nat OUTPUT).
 ///  - kept_flags: no packet; its steps keep what was asked (asked.h).
 enum class Chain : std::uint8_t {
+  zone_inbound,
+  zone_outbound,
   guard_inbound,
   guard_outbound,
   tracked_inbound,
@@ -43,11 +47,11 @@ enum class Chain : std::uint8_t {
   udp_outbound,
   kept_flags
 };
-inline constexpr Chain kChains[] = {Chain::guard_inbound, Chain::guard_outbound, Chain::tracked_inbound,
-                                    Chain::mark_outbound, Chain::to_transparent, Chain::transparent_inbound,
-                                    Chain::to_inbound,    Chain::to_outbound,    Chain::to_dns,
-                                    Chain::inbound,       Chain::outbound,       Chain::udp_outbound,
-                                    Chain::kept_flags};
+inline constexpr Chain kChains[] = {
+    Chain::zone_inbound,    Chain::zone_outbound, Chain::guard_inbound,  Chain::guard_outbound,
+    Chain::tracked_inbound, Chain::mark_outbound, Chain::to_transparent, Chain::transparent_inbound,
+    Chain::to_inbound,      Chain::to_outbound,   Chain::to_dns,         Chain::inbound,
+    Chain::outbound,        Chain::udp_outbound,  Chain::kept_flags};
 std::string_view name(Chain chain);
 /// Chains that stand in every plan; the others are there only if they have steps, since each costs every packet a little.
 bool is_always_there(Chain chain);
@@ -64,7 +68,7 @@ enum class Verdict : std::uint8_t {
   proxy_lives,          ///< for the plan's open_after from now on Match::proxy_is_down does not hold, go on
   drop,                 ///< away with it, silently
   capture_dns,          ///< go on in to_dns
-  zone,                 ///< connection tracking keeps it in a zone of its own; no other guard looks at it
+  zone,                 ///< connection tracking keeps it in a zone of its own; no later step of the chain looks at it
   mark,                 ///< set the packet's mark to Step::mark, go on (iptables: MARK --set-mark)
   mark_connection,      ///< set the connection's mark to Step::mark, go on (iptables: CONNMARK --set-mark)
   capture_transparent,  ///< go on in to_transparent

@@ -27,12 +27,12 @@ void zones(Planner& planner) {
   for (auto [uids, gids] :
        {std::pair{policy.proxy_uids, std::vector<std::uint32_t>{}}, std::pair{std::vector<std::uint32_t>{}, policy.proxy_gids}}) {
     if (uids.empty() && gids.empty()) continue;
-    planner.add_zone(Chain::guard_outbound, {.ports = only(kDnsPort), .uids = uids, .gids = gids}, kProxyZone, why);
-    planner.add_zone(Chain::guard_outbound, {.source_ports = only(policy.dns_port), .uids = uids, .gids = gids}, kWorkloadZone,
+    planner.add_zone(Chain::zone_outbound, {.ports = only(kDnsPort), .uids = uids, .gids = gids}, kProxyZone, why);
+    planner.add_zone(Chain::zone_outbound, {.source_ports = only(policy.dns_port), .uids = uids, .gids = gids}, kWorkloadZone,
                      why);
   }
-  planner.add_zone(Chain::guard_outbound, {.destination = servers(policy), .ports = only(kDnsPort)}, kWorkloadZone, why);
-  planner.add_zone(Chain::guard_inbound, {.source = servers(policy), .source_ports = only(kDnsPort)}, kProxyZone, why);
+  planner.add_zone(Chain::zone_outbound, {.destination = servers(policy), .ports = only(kDnsPort)}, kWorkloadZone, why);
+  planner.add_zone(Chain::zone_inbound, {.source = servers(policy), .source_ports = only(kDnsPort)}, kProxyZone, why);
 }
 
 }  // namespace

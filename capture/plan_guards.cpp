@@ -20,9 +20,6 @@ void plan_guards(Planner& planner) {
               {.protocol = Match::Protocol::tcp, .syn = Match::Syn::first, .out_interface = "lo", .ports = own}, Verdict::reset,
               "loop guard: no process of the sandbox may address the proxy's capture ports");
   if (!policy.drop_invalid) return;
-  // The loop guard's resets come from where connection tracking has not looked yet (nft), so it takes them for invalid.
-  planner.add(Chain::tracked_inbound, {.protocol = Match::Protocol::tcp, .in_interface = "lo", .source_ports = own},
-              Verdict::pass, "--drop-invalid: but the loop guard's own resets reach the caller");
   planner.add(Chain::tracked_inbound, {.is_invalid = true}, Verdict::drop, "--drop-invalid: connection tracking cannot place it");
 }
 

@@ -27,6 +27,8 @@ std::string signed_list(std::string_view label, const std::vector<Cidr>& is, con
 
 std::string_view name(Chain chain) {
   switch (chain) {
+    case Chain::zone_inbound: return "zone_inbound";
+    case Chain::zone_outbound: return "zone_outbound";
     case Chain::guard_inbound: return "guard_inbound";
     case Chain::guard_outbound: return "guard_outbound";
     case Chain::tracked_inbound: return "tracked_inbound";

@@ -218,10 +218,15 @@ std::vector<Rule> compile(const capture::CapturePlan& plan) {
 }
 
 std::optional<Hook> hook_of(Chain chain) {
-  // Guards stand before connection tracking (-200) and NAT (-100), where a packet is still as its sender addressed it.
   switch (chain) {
-    case Chain::guard_inbound: return Hook{"filter", "prerouting", NF_INET_PRE_ROUTING, -300};
-    case Chain::guard_outbound: return Hook{"filter", "output", NF_INET_LOCAL_OUT, -300};
+    case Chain::zone_inbound: return Hook{"filter", "prerouting", NF_INET_PRE_ROUTING, -300};
+    case Chain::zone_outbound: return Hook{"filter", "output", NF_INET_LOCAL_OUT, -300};
+    // Guards stand before NAT (-100), where a packet is still as its sender addressed it, but after connection tracking (-200):
+    // the kernel then attaches the reset to the connection of the packet that it answers (nf_ct_attach). Sooner, the reset would
+    // be looked up by its addresses, and if the caller's port was that of a redirected connection two minutes ago, translated as
+    // one of that connection's.
+    case Chain::guard_inbound: return Hook{"filter", "prerouting", NF_INET_PRE_ROUTING, -199};
+    case Chain::guard_outbound: return Hook{"filter", "output", NF_INET_LOCAL_OUT, -199};
     case Chain::tracked_inbound: return Hook{"filter", "prerouting", NF_INET_PRE_ROUTING, -150};
     // After tracked_inbound, and a type "route" so that what was marked is routed anew.
     case Chain::transparent_inbound: return Hook{"filter", "prerouting", NF_INET_PRE_ROUTING, -149};

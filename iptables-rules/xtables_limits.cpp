@@ -49,6 +49,8 @@ constexpr std::size_t kLongestPath = 511;
 
 bool is_guard(Chain chain) { return chain == Chain::guard_inbound || chain == Chain::guard_outbound; }
 
+bool is_zone(Chain chain) { return chain == Chain::zone_inbound || chain == Chain::zone_outbound; }
+
 /// Conditions of a step that we render; what is left of a match without them we don't know.
 Match without_known(Match match) {
   const Match nothing;
@@ -86,7 +88,7 @@ bool has_transparent(const CapturePlan& plan) {
 bool is_in_place(const CapturePlan& plan, const Step& step) {
   switch (step.verdict) {
     case Verdict::reset: return is_guard(step.chain) || (step.chain == Chain::to_transparent && has_transparent(plan));
-    case Verdict::zone: return is_guard(step.chain);
+    case Verdict::zone: return is_zone(step.chain);
     case Verdict::mark:
     case Verdict::mark_connection: return step.chain == Chain::mark_outbound;
     case Verdict::capture_transparent: return step.chain == Chain::transparent_inbound;
@@ -100,8 +102,8 @@ bool is_in_place(const CapturePlan& plan, const Step& step) {
     case Verdict::pass:
       // What only waits or passes while there is no proxy.
       if (leads_to_proxy(step.chain)) return plan.open_after && step.match == Match{.proxy_is_down = true};
-      return !is_guard(step.chain);
-    default: return !is_guard(step.chain) && !leads_to_proxy(step.chain);
+      return !is_guard(step.chain) && !is_zone(step.chain);
+    default: return !is_guard(step.chain) && !is_zone(step.chain) && !leads_to_proxy(step.chain);
   }
 }
 
@@ -123,8 +125,9 @@ std::string step_problem(const CapturePlan& plan, const Step& step) {
   }
   const bool asks_owner =
       !(match.uids.empty() && match.not_uids.empty() && match.gids.empty() && match.not_gids.empty() && !match.cgroup);
-  if (asks_owner && (step.chain == Chain::inbound || step.chain == Chain::guard_inbound || step.chain == Chain::tracked_inbound ||
-                     step.chain == Chain::transparent_inbound || step.chain == Chain::to_transparent))
+  if (asks_owner &&
+      (step.chain == Chain::inbound || step.chain == Chain::guard_inbound || step.chain == Chain::zone_inbound ||
+       step.chain == Chain::tracked_inbound || step.chain == Chain::transparent_inbound || step.chain == Chain::to_transparent))
     return "the owner of a packet that comes in";
   return "";
 }

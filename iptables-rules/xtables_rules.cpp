@@ -36,8 +36,8 @@ class Compiler {
     Table raw{.name = "raw", .chains = {}, .jumps = {}}, mangle{.name = "mangle", .chains = {}, .jumps = {}},
         filter{.name = "filter", .chains = {}, .jumps = {}}, nat{.name = "nat", .chains = {}, .jumps = {}};
     table_ = &raw;  // before connection tracking
-    zones(Chain::guard_inbound, "PREROUTING");
-    zones(Chain::guard_outbound, "OUTPUT");
+    zones(Chain::zone_inbound, "PREROUTING");
+    zones(Chain::zone_outbound, "OUTPUT");
     table_ = &mangle;  // after connection tracking, before NAT
     capture(Chain::tracked_inbound, {}, "PREROUTING");
     transparent();
@@ -110,7 +110,7 @@ class Compiler {
   void guard(Chain which, std::string name, std::string_view from) {
     UserChain chain{.name = std::move(name), .rules = {}};
     for (Step step : plan_.steps) {
-      if (step.chain != which || step.verdict == Verdict::zone) continue;
+      if (step.chain != which) continue;
       if (from == "FORWARD" && step.match.to_this_sandbox) continue;
       step.match.to_this_sandbox = false;  // all that comes to INPUT is; NAT may have changed the address
       add_guard(chain, step);

@@ -145,14 +145,31 @@ Result<UniqueFd> connect_borrowed(const SocketAddr& to, const std::string& sourc
   return fd;
 }
 
+/// A connecting socket from this address and port, though what is left of an earlier connection may have them still. `source`:
+/// "at/ADDRESS/PORT".
+Result<UniqueFd> connect_again(const SocketAddr& to, const std::string& source) {
+  const auto parts = split(source, '/');
+  UniqueFd fd(::socket(to.ip.is_v4() ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  const int on = 1;
+  if (::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0) return fail_errno(errno, "SO_REUSEADDR");
+  sockaddr_storage storage;
+  const SocketAddr own{*IpAddr::parse(parts.at(1)), static_cast<Port>(*parse_uint(parts.at(2)))};
+  socklen_t size = own.to_sockaddr(storage);
+  if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&storage), size) != 0) return fail_errno(errno, "bind");
+  size = to.to_sockaddr(storage);
+  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&storage), size) != 0 && errno != EINPROGRESS)
+    return fail_errno(errno, "connect");
+  return fd;
+}
+
 std::string connect(const SocketAddr& to, const std::string& source, int limit_ms, UniqueFd& into) {
   kernel::ConnectOptions options;
-  const bool is_borrowed = source.starts_with("borrowed/");
+  const bool is_borrowed = source.starts_with("borrowed/"), is_again = source.starts_with("at/");
   if (source.starts_with("mark="))
     options.mark = static_cast<std::uint32_t>(*parse_uint(std::string_view(source).substr(5)));
-  else if (source != "-" && !is_borrowed)
+  else if (source != "-" && !is_borrowed && !is_again)
     options.source = *IpAddr::parse(source);
-  auto fd = is_borrowed ? connect_borrowed(to, source) : kernel::connect_tcp(to, options);
+  auto fd = is_borrowed ? connect_borrowed(to, source) : is_again ? connect_again(to, source) : kernel::connect_tcp(to, options);
   if (!fd) return fd.error().sys_errno() == ECONNREFUSED ? "RST" : fd.error().to_text();
   if (!wait_for(fd->ref(), POLLOUT, limit_ms)) return "TIMEOUT";
   if (int error = kernel::connect_error(fd->ref()); error != 0) return error == ECONNREFUSED ? "RST" : errno_text(error);

@@ -19,8 +19,8 @@ namespace weir::conformance {
 ///   tcp ADDRESS PORT SOURCE MS  connects ("-": any source) and answers what it was told; "RST"; "TIMEOUT"
 ///   udp ADDRESS PORT SOURCE MS  the same with a datagram; adds "from=…"; "REFUSED" if it could not be sent; SOURCE may be
 ///   "port=N"
-///                               SOURCE of tcp may be "borrowed/ADDRESS" or "borrowed/ADDRESS/MARK" (needs CAP_NET_ADMIN), or
-///                               "mark=N" (SO_MARK)
+///                               SOURCE of tcp may be "borrowed/ADDRESS" or "borrowed/ADDRESS/MARK" (needs CAP_NET_ADMIN),
+///                               "mark=N" (SO_MARK), or "at/ADDRESS/PORT", a port that may have been used just now
 ///   fin ADDRESS PORT SOURCE MS  sends the end of a TCP connection that never was, which connection tracking calls invalid;
 ///                               "ANSWERED" if a reset comes back; "TIMEOUT"
 ///   open ADDRESS PORT           connects and keeps the connection; ping TEXT: sends a line through it, answers what came
