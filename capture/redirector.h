@@ -37,6 +37,9 @@ class Redirector {
   virtual std::string_view name() const = 0;
   /// Can it work here? The error (environment) says what is missing and what to do. Changes nothing.
   virtual Result<> probe() = 0;
+  /// Where probe() would fail, apply() fails as well: it leaves nothing and its error says as much. So nobody needs to probe
+  /// before it.
+  virtual bool apply_is_probe() const { return false; }
   /// Leaves the whole plan or nothing of ours (invariant 4); replaces what an earlier apply left. Idempotent.
   virtual Result<Applied> apply(const CapturePlan& plan) = 0;
   /// Takes back what the last apply() of this object changed: what of ours stood before stands again, else nothing of ours. After
@@ -72,11 +75,13 @@ class NullRedirector : public Redirector {
  public:
   std::vector<std::string> calls;
   std::string fail_at;
+  bool is_own_probe = false;
   std::optional<CapturePlan> applied;
   std::optional<Drain> drain;
 
   std::string_view name() const override { return "null"; }
   Result<> probe() override;
+  bool apply_is_probe() const override { return is_own_probe; }
   Result<Applied> apply(const CapturePlan& plan) override;
   Result<> undo() override;
   Result<Drift> check(const CapturePlan& plan) override;

@@ -120,7 +120,8 @@ std::string backend_to_check(const Machine& machine, std::string_view asked) {
 }
 
 Result<capture::Applied> enrol(capture::Redirector& backend, const capture::CapturePlan& plan) {
-  if (auto probed = backend.probe(); !probed) return pass(probed.error());
+  if (!backend.apply_is_probe())
+    if (auto probed = backend.probe(); !probed) return pass(probed.error());
   auto applied = backend.apply(plan);  // undoes itself
   if (!applied) return applied;
   auto drift = backend.check(plan);

@@ -259,5 +259,12 @@ TEST_CASE("enrolment goes probe, apply, check, and stops where one fails") {
   }
 }
 
+TEST_CASE("a backend whose apply says what is missing is not probed before") {
+  capture::NullRedirector backend;
+  backend.is_own_probe = true;
+  CHECK(enrol(backend, capture::plan({})).has_value());
+  CHECK(backend.calls == std::vector<std::string>{"apply", "check"});
+}
+
 }  // namespace
 }  // namespace weir::init

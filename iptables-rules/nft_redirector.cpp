@@ -56,6 +56,10 @@ class NftRedirector : public capture::Redirector {
     return {};
   }
 
+  /// The kernel takes a transaction whole or not at all. What is tried and deleted costs a process more than all its other work
+  /// together: it may not end before the kernel has freed it, some 10 ms.
+  bool apply_is_probe() const override { return true; }
+
   Result<Applied> apply(const CapturePlan& plan) override {
     done_.reset();
     auto mine = own_snapshot("apply");

@@ -88,6 +88,31 @@ TEST_CASE("a missing kernel feature is named by probe") {
         "docs/kernel-support.md; nothing was changed");
 }
 
+TEST_CASE("where probe fails, apply fails as well, says as much and leaves nothing") {
+  for (const int error : {EOPNOTSUPP, EPERM, EINVAL}) {
+    auto kernel = std::make_shared<FakeKernel>();
+    kernel->fail_with = error;
+    if (error == EOPNOTSUPP)
+      kernel->refuse_message = 4;
+    else
+      kernel->refuses_all = true;
+    auto backend = make_nft_redirector(std::make_unique<FakeNetlink>(kernel));
+    REQUIRE(backend->apply_is_probe());
+    auto probed = backend->probe();
+    auto applied = backend->apply(everything());
+    REQUIRE(!probed);
+    REQUIRE(!applied);
+    CHECK(applied.error().code() == probed.error().code());
+    // But for what it was doing.
+    const std::string said = applied.error().to_text(), wanted = probed.error().to_text();
+    CAPTURE(said);
+    CAPTURE(wanted);
+    CHECK(said.substr(said.find("rules") + 5) == wanted.substr(wanted.find("rules") + 5));
+    CHECK(kernel->committed == 0);
+    CHECK(kernel->addresses.empty());
+  }
+}
+
 TEST_CASE("a step that names addresses of both families becomes a rule for each") {
   capture::CapturePolicy policy;
   policy.outbound_cidrs = {capture::Selection::list, {*Cidr::parse("10.0.0.0/8"), *Cidr::parse("fd00::/8")}};
