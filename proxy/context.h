@@ -157,12 +157,22 @@ struct Context {
   SessionList sessions;
   std::uint64_t next_stream = 0;
   bool drain_inbound = false, drain_all = false;
-  std::atomic<std::int64_t> open_connections{0}, open_requests{0};
+  std::atomic<std::int64_t> open_connections{0}, open_inbound{0}, open_outbound{0}, begun_outbound{0};
 };
 
 /// Single-writer count that other threads read.
 inline void count(std::atomic<std::int64_t>& value, std::int64_t change) {
   value.store(value.load(std::memory_order_relaxed) + change, std::memory_order_relaxed);
+}
+
+/// A request, or a tunnel, begins and ends. What is neither inbound nor outbound counts as outbound.
+inline void request_begins(Context& context, routing::Direction direction) {
+  if (direction == routing::Direction::inbound) return count(context.open_inbound, 1);
+  count(context.open_outbound, 1);
+  count(context.begun_outbound, 1);
+}
+inline void request_ends(Context& context, routing::Direction direction) {
+  count(direction == routing::Direction::inbound ? context.open_inbound : context.open_outbound, -1);
 }
 
 }  // namespace weir::proxy

@@ -85,7 +85,7 @@ void HttpSession::record() {
   ex_.active = false;
   StreamInfo& info = ex_.info;
   info.duration = context().executor.now() - ex_.started;
-  count(context().open_requests, -1);
+  request_ends(context(), direction);
   HttpStats& stats = *runtime_->stats;
   stats.downstream_rq_active.sub();
   stats.count_response(info.code);

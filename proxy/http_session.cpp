@@ -31,7 +31,7 @@ HttpSession::HttpSession(std::unique_ptr<Downstream> downstream)
 HttpSession::~HttpSession() {
   if (ex_.in_line) ex_.cluster->stop_waiting(*this);
   if (ex_.active) {
-    count(context().open_requests, -1);
+    request_ends(context(), direction);
     runtime_->stats->downstream_rq_active.sub();
     if (ex_.open_counted) --ex_.endpoint->open_requests;
   }
@@ -92,7 +92,7 @@ bool HttpSession::read_request() {
         ex_.active = true;
         ex_.started = context().executor.now();
         ex_.info.start = std::chrono::system_clock::now();
-        count(context().open_requests, 1);
+        request_begins(context(), direction);
         runtime_->stats->downstream_rq_active.add();
       }
       http::Limits limits;
@@ -146,7 +146,7 @@ void HttpSession::pass_through() {
     ex_.active = true;
     ex_.started = context().executor.now();
     ex_.info.start = std::chrono::system_clock::now();
-    count(context().open_requests, 1);
+    request_begins(context(), direction);
     runtime_->stats->downstream_rq_active.add();
     close_after_ = true;
     reply({.status = 505,

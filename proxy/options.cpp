@@ -143,11 +143,14 @@ void add_flags(CLI::App& app, Raw& raw, Options& options) {
   value("--status-port", raw.status_port, "health and metrics, or off (default 15020)", "PORT");
   value("--health-port", raw.health_port, "readiness, or off (default 15021)", "PORT");
   value("--metrics-port", raw.metrics_port, "metrics for Prometheus, or off (default 15090)", "PORT");
-  value("--drain-time", raw.drain_time, "least time between SIGTERM and leaving (default 5s)", "DURATION");
-  value("--drain-limit", raw.drain_limit, "longest time that open requests are waited for (default 45s)", "DURATION");
+  value("--drain-time", raw.drain_time,
+        "after SIGTERM: how long new inbound connections are taken, and how long outbound ones must have ceased (default 5s)",
+        "DURATION");
+  value("--drain-limit", raw.drain_limit, "longest time between SIGTERM and leaving (default 45s)", "DURATION");
   value("--config-wait", raw.config_wait, "how long connections wait for the first configuration (default 30s)", "DURATION");
   value("--detect-limit", raw.detect_limit, "how long a silent client is waited for (default 15s)", "DURATION");
-  value("--follow", raw.follow, "drain and leave when this process has gone", "PID");
+  value("--follow", raw.follow, "leave when this process has gone, serving its outbound calls until then, after SIGTERM too",
+        "PID");
   value("--node-id", options.identity.node_id, "whole node id (default sidecar~IP~NAME.NS~NS.svc.DOMAIN)", "ID");
   value("--name", options.identity.name, "name of the workload instance (default POD_NAME, then the host name)", "NAME");
   value("--namespace", options.identity.ns, "namespace (default POD_NAMESPACE, then default)", "NAME");

@@ -211,15 +211,49 @@ TEST_CASE("workers follow the CPU quota of version 2, version 1 and the groups a
   CHECK(choose_workers(0, std::nullopt, 1) == 1);
 }
 
+using std::chrono::seconds;
+constexpr Drain::TimePoint kStart{};
+
 TEST_CASE("a drain waits for its least time, then for open requests, at most for the limit") {
-  using std::chrono::seconds;
-  const Drain::TimePoint start{};
-  const Drain drain(start, seconds(5), seconds(45));
-  CHECK(drain.at(start + seconds(4), 0) == Drain::Step::wait);
-  CHECK(drain.at(start + seconds(5), 0) == Drain::Step::leave);
-  CHECK(drain.at(start + seconds(44), 1) == Drain::Step::wait);
-  CHECK(drain.at(start + seconds(45), 1) == Drain::Step::give_up);
-  CHECK(drain.at(start + seconds(20), 0) == Drain::Step::leave);
+  using Step = Drain::Step;
+  const Drain::Limits limits{.least = seconds(5), .limit = seconds(45)};
+  for (const OpenWork& open : {OpenWork{.inbound = 1}, OpenWork{.outbound = 1}}) {
+    Drain drain(kStart, limits);
+    CHECK(drain.takes_inbound(kStart + seconds(4)));
+    CHECK(drain.at(kStart + seconds(4), {}) == Step::wait);
+    CHECK(!drain.takes_inbound(kStart + seconds(5)));
+    CHECK(drain.at(kStart + seconds(44), open) == Step::wait);
+    CHECK(drain.at(kStart + seconds(45), open) == Step::give_up);
+  }
+  CHECK(Drain(kStart, limits).at(kStart + seconds(5), {}) == Step::leave);
+  CHECK(Drain(kStart, {.least = seconds(0), .limit = seconds(45)}).at(kStart, {}) == Step::leave);
+}
+
+TEST_CASE("a drain without a workload to follow goes on until no outbound call was made for its least time") {
+  Drain drain(kStart, {.least = seconds(5), .limit = seconds(45)});
+  CHECK(drain.at(kStart + seconds(3), {.outbound = 1, .outbound_begun = 1}) == Drain::Step::wait);
+  // One that came and went between two looks counts too.
+  CHECK(drain.at(kStart + seconds(7), {.outbound_begun = 2}) == Drain::Step::wait);
+  CHECK(drain.at(kStart + seconds(11), {.outbound_begun = 2}) == Drain::Step::wait);
+  CHECK(drain.at(kStart + seconds(12), {.outbound_begun = 2}) == Drain::Step::leave);
+  for (int second = 12; second < 45; ++second)
+    CHECK(drain.at(kStart + seconds(second), {.outbound_begun = second}) == Drain::Step::wait);
+  CHECK(drain.at(kStart + seconds(45), {.outbound_begun = 45}) == Drain::Step::give_up);
+}
+
+TEST_CASE("a drain with a workload to follow takes its calls until it has gone, then ends with the last of them") {
+  Drain drain(kStart, {.least = seconds(5), .limit = seconds(45), .has_workload = true});
+  CHECK(drain.at(kStart + seconds(30), {}) == Drain::Step::wait);
+  drain.workload_gone();
+  CHECK(drain.at(kStart + seconds(30), {.outbound = 1}) == Drain::Step::wait);
+  CHECK(drain.at(kStart + seconds(31), {.inbound = 1}) == Drain::Step::wait);
+  CHECK(drain.at(kStart + seconds(31), {}) == Drain::Step::leave);
+  Drain soon(kStart, {.least = seconds(5), .limit = seconds(45), .has_workload = true});
+  soon.workload_gone();
+  CHECK(!soon.takes_inbound(kStart + seconds(1)));
+  CHECK(soon.at(kStart + seconds(1), {}) == Drain::Step::leave);
+  CHECK(Drain(kStart, {.least = seconds(5), .limit = seconds(45), .has_workload = true}).at(kStart + seconds(45), {}) ==
+        Drain::Step::give_up);
 }
 
 TEST_CASE("who runs it decides what it becomes, what it keeps, and what it refuses") {

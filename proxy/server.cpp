@@ -77,9 +77,7 @@ Result<> Server::start() {
   if (auto raised = raise_open_files(); !raised) log::warn("{}", raised.error().to_text());
   if (auto bound = bind(); !bound) return bound;
   if (options_.follow) {
-    auto follow = Follow::start(executor_, *options_.follow, [this] {
-      begin_drain(fmt::format("process {} has gone", *options_.follow), std::chrono::milliseconds(0), true);
-    });
+    auto follow = Follow::start(executor_, *options_.follow, [this] { workload_gone(); });
     if (!follow) return pass(follow.error());
     follow_ = std::move(*follow);
   }
@@ -283,32 +281,62 @@ void Server::on_signal(int signal) {
     log_files_.reopen();
     return log::info("access logs opened again");
   }
-  if (leaving_) {
+  if (drain_) {
     log::warn("second signal: leaving at once");
     return leave(0);
   }
-  begin_drain(signal == SIGTERM ? "SIGTERM" : "SIGINT", options_.drain_time, true);
+  begin_leaving(signal == SIGTERM ? "SIGTERM" : "SIGINT", options_.drain_time);
 }
 
-void Server::begin_drain(const std::string& why, std::chrono::milliseconds least, bool then_leave) {
-  if (!draining_) {
-    log::info("{}: draining", why);
-    for (const auto& worker : workers_) worker->drain(Worker::Side::all);
-  }
+void Server::drain_all(const std::string& why) {
+  log::info("{}: draining", why);
+  for (const auto& worker : workers_) worker->drain(Worker::Side::all);
   draining_ = true;
-  if (!then_leave || leaving_) return;
-  leaving_ = true;
-  drain_.emplace(io::Clock::now(), least, options_.drain_limit);
+}
+
+void Server::begin_leaving(const std::string& why, std::chrono::milliseconds least) {
+  if (drain_) return;
+  const bool has_workload = follow_ && !workload_gone_;
+  if (workload_gone_) {
+    drain_all(why);
+  } else {
+    log::info("{}: draining inbound connections; outbound requests are served {}", why,
+              has_workload ? fmt::format("until process {} has gone", *options_.follow)
+                           : fmt::format("until there was none for {}", weir::to_text(Nanoseconds(least))));
+    for (const auto& worker : workers_) worker->drain(Worker::Side::inbound);
+    draining_ = true;
+  }
+  drain_.emplace(io::Clock::now(), Drain::Limits{.least = least, .limit = options_.drain_limit, .has_workload = has_workload});
   check_drain();
 }
 
+void Server::workload_gone() {
+  workload_gone_ = true;
+  const std::string why = fmt::format("process {} has gone", *options_.follow);
+  if (!drain_) return begin_leaving(why, std::chrono::milliseconds(0));
+  drain_all(why);
+  drain_->workload_gone();
+}
+
 void Server::check_drain() {
-  std::int64_t open = 0;
-  for (const auto& worker : workers_) open += worker->open_requests();
-  switch (drain_->at(io::Clock::now(), open)) {
+  OpenWork open;
+  for (const auto& worker : workers_) {
+    const OpenWork part = worker->open_work();
+    open.inbound += part.inbound;
+    open.outbound += part.outbound;
+    open.outbound_begun += part.outbound_begun;
+  }
+  const auto now = io::Clock::now();
+  if (takes_inbound_ && !drain_->takes_inbound(now)) {
+    takes_inbound_ = false;
+    for (const auto& worker : workers_) worker->stop_accepting(Worker::Side::inbound);
+  }
+  switch (drain_->at(now, open)) {
     case Drain::Step::wait: return drain_timer_.expires_after(kDrainCheck);
     case Drain::Step::give_up:
-      log::warn("leaving with {} requests open after {}", open, weir::to_text(Nanoseconds(options_.drain_limit)));
+      log::warn("leaving after {} with {} inbound and {} outbound requests open{}",
+                weir::to_text(Nanoseconds(options_.drain_limit)), open.inbound, open.outbound,
+                drain_->has_workload() ? fmt::format("; process {} is still there", *options_.follow) : "");
       break;
     case Drain::Step::leave: log::info("drained"); break;
   }

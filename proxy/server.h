@@ -51,7 +51,9 @@ class Server {
   void save_failed(const Error& error);
   bool is_configured() const;
   void on_signal(int signal);
-  void begin_drain(const std::string& why, std::chrono::milliseconds least, bool then_leave);
+  void drain_all(const std::string& why);
+  void begin_leaving(const std::string& why, std::chrono::milliseconds least);
+  void workload_gone();
   void check_drain();
   void leave(int code);
   // server_admin.cpp
@@ -90,7 +92,8 @@ class Server {
   bool state_dirty_ = false;
   std::string save_failure_;  // why the last save failed
   std::optional<Drain> drain_;
-  bool draining_ = false, leaving_ = false;
+  bool draining_ = false;  // readiness says so
+  bool takes_inbound_ = true, workload_gone_ = false;
   int exit_code_ = 0;
   io::TimePoint started_;
   io::Timer config_wait_timer_, save_timer_, drain_timer_, release_timer_;

@@ -67,8 +67,8 @@ HealthHooks Server::health_hooks() {
     return channel_ && channel_->figures().connected ? "waiting for the agent's configuration" : "no connection to the agent yet";
   };
   hooks.prometheus = [this] { return admin_.prometheus(); };
-  hooks.drain = [this] { begin_drain("asked to drain", options_.drain_time, false); };
-  hooks.quit = [this] { begin_drain("asked to leave", options_.drain_time, true); };
+  hooks.drain = [this] { drain_all("asked to drain"); };
+  hooks.quit = [this] { begin_leaving("asked to leave", options_.drain_time); };
   return hooks;
 }
 

@@ -18,12 +18,12 @@ TcpSession::TcpSession(std::unique_ptr<Downstream> downstream, std::unique_ptr<T
   downstream_->socket.set_user(*this);
   runtime_.stats->downstream_cx_total.add();
   runtime_.stats->downstream_cx_active.add();
-  count(downstream_->context.open_requests, 1);
+  request_begins(downstream_->context, direction);
 }
 
 TcpSession::~TcpSession() {
   runtime_.stats->downstream_cx_active.sub();
-  count(downstream_->context.open_requests, -1);
+  request_ends(downstream_->context, direction);
 }
 
 void TcpSession::start() {

@@ -182,7 +182,16 @@ void Worker::drain(Side side) {
 }
 
 std::int64_t Worker::open_connections() const { return impl_->context().open_connections.load(std::memory_order_relaxed); }
-std::int64_t Worker::open_requests() const { return impl_->context().open_requests.load(std::memory_order_relaxed); }
+std::int64_t Worker::open_requests() const {
+  const OpenWork open = open_work();
+  return open.inbound + open.outbound;
+}
+OpenWork Worker::open_work() const {
+  const Context& context = impl_->context();
+  return {.inbound = context.open_inbound.load(std::memory_order_relaxed),
+          .outbound = context.open_outbound.load(std::memory_order_relaxed),
+          .outbound_begun = context.begun_outbound.load(std::memory_order_relaxed)};
+}
 
 void Worker::figures(std::function<void(std::vector<ClusterFigures>)> done) {
   impl_->executor().post([impl = impl_.get(), done = std::move(done)] { done(impl->context().clusters->figures()); });

@@ -16,6 +16,7 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "proxy/config.h"
+#include "proxy/drain.h"
 
 namespace weir::proxy {
 
@@ -96,6 +97,7 @@ class Worker {
   /// Connections and requests open now (tunnels count as both). Any thread, no wait.
   std::int64_t open_connections() const;
   std::int64_t open_requests() const;
+  OpenWork open_work() const;
 
   void figures(std::function<void(std::vector<ClusterFigures>)> done);
 

@@ -12,6 +12,16 @@ import lab
 lab.enter()
 URL = "http://echo:8000/"
 
+
+def is_refused(host, port):
+    """By who stands outside of the mesh."""
+    try:
+        net.outside.connect(host, port).close()
+        return False
+    except ConnectionRefusedError:
+        return True
+
+
 with lab.Lab(pods=["client", "echo-v1"]) as net:
     cases = lab.Cases(net)
     client, echo = net["client"], net["echo-v1"]
@@ -40,6 +50,31 @@ with lab.Lab(pods=["client", "echo-v1"]) as net:
         assert seen == net.log("echo-v1.http.log").count("GET") + net.log("outside.log").count("GET"), "a request arrived"
         client.start_proxy()
         assert client.curl(URL).status == 200
+
+    # A pod is stopped: proxy and workload hear of it at the same time, and the workload still has calls to make.
+    for follows in (True, False):
+        until = "the workload has gone" if follows else "they have ceased for --drain-time"
+        with cases(f"SIGTERM: inbound ends first, a request under way is finished; outbound calls are served until {until}, both families"):
+            log = f"last-calls-{follows}.log"
+            echo.stop_proxy(signal.SIGKILL)
+            workload = echo.start([lab.PYTHON, "-B", net.src / "tests/netns/last_calls.py", lab.OUTSIDE4, f"[{lab.OUTSIDE6}]"], log, uid=lab.APP_UID)
+            proxy = echo.start_proxy("--drain-time", "500ms", *(["--follow", str(workload.pid)] if follows else []))
+            lab.wait_for(lambda: "calls" in net.log(log), 10, "the first calls")
+            slow = client.start(["curl", "-sS", "-4", "-m", "25", "http://echo:8000/slow/5/0.4"], f"slow-{follows}.log", uid=lab.APP_UID)
+            lab.wait_for(lambda: "chunk 0" in net.log(f"slow-{follows}.log"), 10, "the first chunk")
+            for process in (proxy, workload):
+                process.send_signal(signal.SIGTERM)
+            assert slow.wait(20) == 0, net.log(f"slow-{follows}.log")
+            assert net.log(f"slow-{follows}.log") == "".join(f"chunk {n}\n" for n in range(5)), net.log(f"slow-{follows}.log")
+            for there in (echo.ip4, echo.ip6):
+                lab.wait_for(lambda there=there: is_refused(there, 8000), 10, f"{there} to refuse new connections")
+            made = net.log(log).count("calls")
+            lab.wait_for(lambda: net.log(log).count("calls") > made + 20, 20, "calls after that")
+            assert proxy.poll() is None
+            workload.send_signal(signal.SIGINT)
+            assert workload.wait(10) == 0 and " 0 failed" in net.log(log), net.log(log)
+            assert proxy.wait(10) == 0, proxy.returncode
+    echo.start_proxy()
 
     with cases("the agent away: calls go on"):
         net.stop_agent(signal.SIGKILL)
