@@ -2,7 +2,7 @@
 // What bench/capture starts in a network namespace of its own, once for each sample. Prints the elapsed time, and the user's and
 // the kernel's part of the CPU time, in microseconds:
 //
-//   bench-capture enrol FLAGS…               probe, apply and check by the nft backend, in this process
+//   bench-capture enrol FLAGS…               apply and check by the nft backend, in this process, as weir-init does
 //   bench-capture apply FLAGS…               apply alone
 //   bench-capture run COMMAND… [+ COMMAND…]  whole processes, one after the other; their output is discarded
 #include <algorithm>
