@@ -67,7 +67,7 @@ Result<Places> look(std::string_view text) {
   file.is_list = true;
   places.array = member(text, "plugins");
   if (!plugins->is_array() || !places.array)
-    return fail(ErrorCode::usage, "plugins: must be one list, which stands there once and without escapes in its name");
+    return fail(ErrorCode::usage, "plugins: must be a list, and its name be spelt without escapes");
   places.plugins = elements(text, *places.array);
   for (const json::value& plugin : plugins->get_array()) {
     const std::size_t index = file.types.size();

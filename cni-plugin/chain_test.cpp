@@ -91,7 +91,7 @@ TEST_CASE("what the runtime would pass over is refused with the reason") {
   for (const Row& row : {Row{"{", "line 1"}, Row{"[]", "is no JSON object"}, Row{R"({"plugins":[]})", "name: is missing"},
                          Row{R"({"name":"../n","plugins":[]})", "name: '../n' must begin with"},
                          Row{R"({"name":"n"})", "neither plugins (a list) nor type"},
-                         Row{R"({"name":"n","plugins":{}})", "plugins: must be one list"},
+                         Row{R"({"name":"n","plugins":{}})", "plugins: must be a list"},
                          Row{R"({"name":"n","plugins":[{"typ":"x"}]})", "plugins[0].type: is missing"},
                          Row{R"({"name":"n","plugins":["x"]})", "plugins[0].type: is missing"},
                          Row{R"({"name":"n","plugins":[{"type":"weir-cni"},{"type":"weir-cni"}]})", "weir-cni is there twice"},
@@ -118,7 +118,11 @@ TEST_CASE("members and elements are found whatever stands around them") {
   CHECK(found == std::vector<std::string_view>{"1", "\",\"", "[ 2, {\"plugins\": []} ]", "{}", "null"});
   CHECK(member(text, "z").value().in(text) == "-1e9");
   CHECK(member(text, "b") == std::nullopt);
-  CHECK(member(R"({"a": 1, "a": 2})", "a") == std::nullopt);
+  CHECK(member(R"({"a": 1, "a": 2})", "a").value().in(R"({"a": 1, "a": 2})") == "2");
+  CHECK(member(R"({"x":"a"})", "a") == std::nullopt);
+  CHECK(member("{}", "a") == std::nullopt);
+  const std::string nested = R"({"a":{"prevResult":1},"prevResult" : {"x":"}\"{", "y":[ 1.0e3 ]} , "z":2})";
+  CHECK(member(nested, "prevResult").value().in(nested) == R"({"x":"}\"{", "y":[ 1.0e3 ]})");
   CHECK(elements("[]", {0, 2}).empty());
   CHECK(elements("[ ]", {0, 3}).empty());
 }

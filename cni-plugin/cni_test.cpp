@@ -10,7 +10,6 @@
 #include "base/text.h"
 #include "cni-plugin/fake_node.h"
 #include "cni-plugin/program.h"
-#include "cni-plugin/raw_json.h"
 #include "cni-plugin/record.h"
 #include "cni-plugin/shapes.h"
 #include "cni-plugin/verbs.h"
@@ -125,14 +124,6 @@ TEST_CASE("each call of the table is answered as it says there, in the shape tha
   now.pop_back();
   CHECK(rows >= 120);
   test::check_golden(file, now);
-}
-
-TEST_CASE("what is handed on is byte for byte what came") {
-  CHECK(raw_member(R"({"a":{"prevResult":1},"prevResult" : {"x":"}\"{", "y":[ 1.0e3 ]} , "z":2})", "prevResult") ==
-        R"({"x":"}\"{", "y":[ 1.0e3 ]})");
-  CHECK(raw_member(R"({"prevResult":1,"prevResult":2})", "prevResult") == "2");
-  CHECK(raw_member(R"({"x":"prevResult"})", "prevResult") == std::nullopt);
-  CHECK(raw_member("{}", "prevResult") == std::nullopt);
 }
 
 TEST_CASE("a record says again what it was made of, and its file's name is its own and never too long") {

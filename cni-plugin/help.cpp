@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "cni-plugin/install_command.h"
 #include "cni-plugin/net_config.h"
 #include "cni-plugin/program.h"
 #include "cni-plugin/spec.h"
@@ -58,6 +59,16 @@ std::string item(std::string_view name, std::string_view text) {
   return fmt::format(".TP\n\\fB{}\\fR\n{}\n", roff(name), roff(text));
 }
 
+std::string flag_names() {
+  std::string names;
+  for (const InstallFlag& flag : install_flags()) names += fmt::format("{}{}", names.empty() ? "" : " ", flag.name);
+  return names;
+}
+
+std::string with_value(const InstallFlag& flag) {
+  return flag.value.empty() ? std::string(flag.name) : fmt::format("{}={}", flag.name, flag.value);
+}
+
 std::string with_default(const Field& field) {
   return field.default_text.empty() ? std::string(field.meaning) : fmt::format("{} [{}]", field.meaning, field.default_text);
 }
@@ -69,9 +80,15 @@ std::string help_text() {
       "weir-cni: CNI plugin, last in a network's chain, that captures a pod's traffic for a proxy. Container runtimes call it:\n"
       "CNI_COMMAND, CNI_CONTAINERID, CNI_NETNS, CNI_IFNAME and CNI_ARGS in the environment, the configuration on standard "
       "input.\n"
-      "Without CNI_COMMAND:\n\n  weir-cni --help | --version\n\nCNI versions: " +
-      versions() + "\nOperations: ADD, CHECK, DEL, GC, STATUS, VERSION\n\nIn a network's configuration:\n\n" +
-      std::string(kExample) + "\nFields:\n";
+      "Without CNI_COMMAND:\n\n"
+      "  weir-cni install [flags]    puts this program and its entry into a node's chain, and puts them back until it is told to "
+      "end\n"
+      "  weir-cni uninstall [flags]  takes them off the node\n"
+      "  weir-cni --help | --version\n\n";
+  for (const InstallFlag& flag : install_flags()) text += fmt::format("  {:<28} {}\n", with_value(flag), flag.meaning);
+  text += "\nCNI versions: " + versions() +
+          "\nOperations: ADD, CHECK, DEL, GC, STATUS, VERSION\n\nIn a network's configuration:\n\n" + std::string(kExample) +
+          "\nFields:\n";
   for (const Field& field : fields()) text += fmt::format("  {:<20} {:<40} {}\n", field.name, field.value, with_default(field));
   text += "\nFlags:\n  ";
   for (std::size_t width = 0; std::string_view flag : allowed_flags()) {
@@ -90,7 +107,8 @@ std::string man_page() {
       ".\\\" SPDX-License-Identifier: Apache-2.0\n.\\\" Made from the program's tables: weir-cni man\n.TH WEIR-CNI 8 \"\" "
       "\"weir\" "
       "\"weir\"\n.SH NAME\nweir-cni \\- CNI plugin that captures a pod's traffic for a proxy\n"
-      ".SH SYNOPSIS\n.B CNI_COMMAND=\\fIOPERATION\\fR weir-cni < \\fICONFIGURATION\\fR\n.br\n.B weir-cni \\-\\-help | "
+      ".SH SYNOPSIS\n.B CNI_COMMAND=\\fIOPERATION\\fR weir-cni < \\fICONFIGURATION\\fR\n.br\n.B weir-cni install | uninstall "
+      "\\fR[\\fIFLAGS\\fR]\n.br\n.B weir-cni \\-\\-help | "
       "\\-\\-version\n"
       ".SH DESCRIPTION\nStands last in the chain of a network's plugins and programs, from outside, what \\fBweir-init\\fR(1) "
       "programs "
@@ -99,6 +117,15 @@ std::string man_page() {
       "io.kubernetes.cri.pod\\-annotations), or by a policy file.\nCNI versions " +
       versions() + "; operations ADD, CHECK, DEL, GC, STATUS and VERSION.\n.SH CONFIGURATION\n.nf\n" + roff(kExample) + ".fi\n";
   for (const Field& field : fields()) text += item(fmt::format("{}: {}", field.name, field.value), with_default(field));
+  text +=
+      ".SH INSTALLING\n\\fBinstall\\fR puts this program among the runtime's plugins and its entry behind the others of the "
+      "chain, byte for byte beside what\nothers wrote, stays, and puts both back whenever somebody writes over them; SIGTERM "
+      "ends "
+      "it and leaves all in place.\n\\fBuninstall\\fR takes the entry out first, then the program. Killed at any step, the next "
+      "run of either heals.\n";
+  for (const InstallFlag& flag : install_flags())
+    text += item(with_value(flag), flag.variable.empty() ? std::string(flag.meaning)
+                                                         : fmt::format("{} (environment: {})", flag.meaning, flag.variable));
   text += ".SH FLAGS\nWhat \\fBflags\\fR may hold:\n";
   std::string list;
   for (std::string_view flag : allowed_flags()) list += fmt::format("{}{}", list.empty() ? "" : ", ", flag);
@@ -111,7 +138,11 @@ std::string man_page() {
 
 std::string bash_completion() {
   return "# SPDX-License-Identifier: Apache-2.0\n# Made by: weir-cni completion\n_weir_cni() {\n"
-         "  COMPREPLY=($(compgen -W \"--help --version\" -- \"${COMP_WORDS[COMP_CWORD]}\"))\n}\ncomplete -F _weir_cni weir-cni\n";
+         "  local words=\"install uninstall --help --version\"\n"
+         "  if [[ $COMP_CWORD -gt 1 ]]; then words=\"" +
+         flag_names() +
+         "\"; fi\n"
+         "  COMPREPLY=($(compgen -W \"$words\" -- \"${COMP_WORDS[COMP_CWORD]}\"))\n}\ncomplete -F _weir_cni weir-cni\n";
 }
 
 Printed talk(const std::vector<std::string>& arguments) {
@@ -128,7 +159,7 @@ Printed talk(const std::vector<std::string>& arguments) {
   }
   if (word == "completion" && arguments.size() <= 2) return {0, bash_completion(), ""};
   return {1, "",
-          fmt::format("weir-cni: \"{}\" is not known; a runtime sets CNI_COMMAND, a person writes weir-cni --help\n",
+          fmt::format("weir-cni: \"{}\" is not known; a runtime sets CNI_COMMAND, a person writes weir-cni install or --help\n",
                       printable(join(arguments, " ")))};
 }
 

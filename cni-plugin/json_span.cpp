@@ -68,10 +68,7 @@ std::optional<Span> member(std::string_view text, std::string_view name) {
     walker.step();  // the colon
     walker.blanks();
     const Span value = walker.value();
-    if (key.substr(1, key.size() - 2) == name) {
-      if (found) return std::nullopt;
-      found = value;
-    }
+    if (key.substr(1, key.size() - 2) == name) found = value;
     walker.blanks();
     if (walker.here() == ',') walker.step();
   }

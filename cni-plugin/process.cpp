@@ -11,6 +11,7 @@
 #include <thread>
 #include <unistd.h>
 
+#include "cni-plugin/install_command.h"
 #include "cni-plugin/node.h"
 #include "cni-plugin/program.h"
 #include "cni-plugin/verbs.h"
@@ -130,12 +131,19 @@ class Invocation {
   Nanoseconds limit_ = NetConfig{}.timeout;
 };
 
+/// What is installed is this program itself.
+Printed install_by(const std::vector<std::string>& arguments) {
+  auto self = kernel::read_whole("/proc/self/exe");
+  if (!self || !*self) return {2, "", "weir-cni: cannot read itself: is /proc mounted?\n"};
+  return run_install(arguments, environment(), installer_world(), (*self)->bytes);
+}
+
 }  // namespace
 
 int run_here(const std::vector<std::string>& arguments) {
   std::signal(SIGPIPE, SIG_IGN);
   if (const char* command = std::getenv("CNI_COMMAND"); command == nullptr || *command == '\0') {
-    const Printed printed = talk(arguments);
+    const Printed printed = !arguments.empty() && is_install_word(arguments.front()) ? install_by(arguments) : talk(arguments);
     std::fputs(printed.out.c_str(), stdout);
     std::fputs(printed.err.c_str(), stderr);
     return printed.exit_code;

@@ -7,7 +7,7 @@
 
 #include "base/json.h"
 #include "base/text.h"
-#include "cni-plugin/raw_json.h"
+#include "cni-plugin/json_span.h"
 
 namespace weir::cni {
 
@@ -178,9 +178,9 @@ class Parser {
     if (result != nullptr && !result->is_null()) {
       if (!result->is_object()) return wrong("prevResult", "is no object");
       // As it was written, unless its name was written otherwise too.
-      const auto raw = raw_member(input_, "prevResult");
-      const auto again = raw ? parse_json(*raw) : fail(ErrorCode::internal, "none");
-      request_.prev_result = again && *again == *result ? std::string(*raw) : compact_json(*result);
+      const auto raw = member(input_, "prevResult").value_or(Span()).in(input_);
+      const auto again = parse_json(raw);
+      request_.prev_result = again && *again == *result ? std::string(raw) : compact_json(*result);
     } else if (request_.verb == Verb::check) {
       wrong("prevResult", "is missing, and CHECK needs it");
     }
