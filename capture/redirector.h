@@ -49,6 +49,9 @@ class Redirector {
   virtual Result<Drift> check(const CapturePlan& plan) = 0;
   /// Takes away only what is ours; true if there was something. Nothing there is success.
   virtual Result<bool> remove() = 0;
+  /// What the last remove() took away that weir leaves behind only if it is interrupted, or that somebody else has torn:
+  /// sentences for people.
+  virtual std::vector<std::string> found_torn() const { return {}; }
   /// Live un-enrolment: from one transaction on no new connection is captured, and those that were go on. Leaves a drain:
   /// `wanted` with the ports that the rules redirected to, or the one that stands already. Done whole or not at all; nothing
   /// there is success. A later apply takes over, and remove ends it, as ever. By default refused (environment).
@@ -76,12 +79,14 @@ class NullRedirector : public Redirector {
   std::vector<std::string> calls;
   std::string fail_at;
   bool is_own_probe = false;
+  std::vector<std::string> torn;
   std::optional<CapturePlan> applied;
   std::optional<Drain> drain;
 
   std::string_view name() const override { return "null"; }
   Result<> probe() override;
   bool apply_is_probe() const override { return is_own_probe; }
+  std::vector<std::string> found_torn() const override { return torn; }
   Result<Applied> apply(const CapturePlan& plan) override;
   Result<> undo() override;
   Result<Drift> check(const CapturePlan& plan) override;

@@ -99,14 +99,18 @@ std::vector<std::string> backends_to_remove(const Machine& machine, std::string_
   return names;
 }
 
-Result<bool> remove_with(const Machine& machine, std::string_view asked, const std::vector<Port>& ports) {
+Result<bool> remove_with(const Machine& machine, std::string_view asked, const std::vector<Port>& ports,
+                         std::vector<std::string>* notes) {
   const auto lock = machine.lock();
   ErrorList errors;
   bool had = false;
   for (const std::string& name : backends_to_remove(machine, asked)) {
-    auto removed = machine.make(name, {})->remove();
+    auto backend = machine.make(name, {});
+    auto removed = backend->remove();
     errors.add_if_failed(removed);
     had |= removed && *removed;
+    if (notes != nullptr)
+      for (std::string& torn : backend->found_torn()) notes->push_back(std::move(torn));
   }
   if (auto all = errors.to_result(); !all) return pass(all.error());
   if (had && !ports.empty()) machine.drains.forget(ports);

@@ -53,8 +53,10 @@ Result<Enrolled> enrol_with(const Machine& machine, std::string_view asked, cons
 std::vector<std::string> backends_to_remove(const Machine& machine, std::string_view asked);
 
 /// Removes what the backend asked for left; if none was asked for (or auto) what every backend left. True if there was something.
-/// Forgets the connections that were redirected to `ports`, since nothing translates them any more.
-Result<bool> remove_with(const Machine& machine, std::string_view asked, const std::vector<Port>& ports = {});
+/// Forgets the connections that were redirected to `ports`, since nothing translates them any more. `notes`: gets a sentence for
+/// what was not whole.
+Result<bool> remove_with(const Machine& machine, std::string_view asked, const std::vector<Port>& ports = {},
+                         std::vector<std::string>* notes = nullptr);
 
 /// The backend to look at: the one asked for, else the one that stands, else the default.
 std::string backend_to_check(const Machine& machine, std::string_view asked);

@@ -164,12 +164,16 @@ class Program {
   Result<> remove() {
     if (line_.is_live) return remove_live();
     const capture::CapturePolicy& policy = line_.capture.policy;
-    auto removed = remove_with(world_.machine, asked(), {policy.outbound_port, policy.inbound_port});
+    std::vector<std::string> notes;
+    auto removed = remove_with(world_.machine, asked(), {policy.outbound_port, policy.inbound_port}, &notes);
     if (!removed) return pass(removed.error());
-    if (line_.wants_json)
-      print("{{\"verb\": \"remove\", \"changed\": {}}}\n", yes_no(*removed));
-    else
-      print("{}\n", *removed ? "removed" : "nothing to do: no rules of weir are there");
+    if (line_.wants_json) {
+      const std::string told = notes.empty() ? "" : fmt::format(", \"notes\": {}", json_list(notes));
+      print("{{\"verb\": \"remove\", \"changed\": {}{}}}\n", yes_no(*removed), told);
+      return {};
+    }
+    print("{}\n", *removed ? "removed" : "nothing to do: no rules of weir are there");
+    for (const std::string& note : notes) print("note: {}\n", note);
     return {};
   }
 

@@ -179,12 +179,18 @@ class XtablesRedirector : public capture::Redirector {
 
   Result<bool> remove() override {
     done_.reset();
+    found_torn_.clear();
     auto now = look();
     if (!now) return pass(now.error());
     auto routes = nft::own_routes(*netlink_);
     if (!routes) return pass(routes.error());
-    return take_away(*now, *routes);
+    auto removed = take_away(*now, *routes);
+    if (const std::string said = torn(now->v4, now->v6); removed && !said.empty() && !drain_of(*now))
+      found_torn_.push_back(said + ", or somebody else took a part; nothing of it is left now");
+    return removed;
   }
+
+  std::vector<std::string> found_torn() const override { return found_torn_; }
 
   Result<Released> release(const Drain& wanted) override {
     done_.reset();
@@ -442,6 +448,7 @@ class XtablesRedirector : public capture::Redirector {
   Programs programs_;
   GateList gate_list_, alive_list_;
   std::optional<Done> done_;
+  std::vector<std::string> found_torn_;
 };
 
 }  // namespace

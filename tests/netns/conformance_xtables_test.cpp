@@ -306,7 +306,11 @@ TEST_CASE("killed before any program: the next apply heals, the next remove clea
         CHECK(Lab::backend()->check(gated(kDefaultConfig, kGate))->empty());
         CHECK(waiting() == "0.0.0.0 ::");
       }
-      REQUIRE(Lab::backend()->remove());
+      auto backend = Lab::backend();
+      REQUIRE(backend->remove());
+      const std::string told = join(backend->found_torn(), "; ");
+      CHECK(told.starts_with(heal ? "" : torn));
+      CHECK(told.empty() == (heal || torn.empty()));
       CHECK(state_of_namespace() == before);
     }
 }
