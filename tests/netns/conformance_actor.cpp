@@ -177,11 +177,16 @@ std::string connect(const SocketAddr& to, const std::string& source, int limit_m
   return read_line(into.ref(), limit_ms);
 }
 
+/// `source`: words between slashes, "port=PORT" and "mark=MARK".
 std::string send_datagram(const SocketAddr& to, std::string_view source, int limit_ms) {
   UniqueFd fd(::socket(to.ip.is_v4() ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   sockaddr_storage storage;
-  if (source.starts_with("port=")) {
-    const SocketAddr own{IpAddr::any(to.ip.family()), static_cast<Port>(*parse_uint(source.substr(5)))};
+  for (std::string_view word : split(source, '/')) {
+    const auto number = static_cast<std::uint32_t>(word.size() > 5 ? parse_uint(word.substr(5)).value_or(0) : 0);
+    if (word.starts_with("mark=") && ::setsockopt(fd.get(), SOL_SOCKET, SO_MARK, &number, sizeof number) != 0)
+      return errno_text(errno);
+    if (!word.starts_with("port=")) continue;
+    const SocketAddr own{IpAddr::any(to.ip.family()), static_cast<Port>(number)};
     socklen_t own_size = own.to_sockaddr(storage);
     if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&storage), own_size) != 0) return errno_text(errno);
   }

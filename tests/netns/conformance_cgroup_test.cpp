@@ -3,51 +3,15 @@
 #include <doctest/doctest.h>
 
 #include <cstdlib>
-#include <unistd.h>
 
 #include "kernel/cgroup.h"
+#include "tests/netns/conformance_cgroup.h"
 #include "tests/netns/conformance_lab.h"
 
 namespace weir::conformance {
 namespace {
 
 namespace matrix = capture::matrix;
-
-/// A cgroup two levels below the root, with processes in it as long as it lives.
-class CgroupWith {
- public:
-  CgroupWith(std::string path, const std::vector<pid_t>& pids) : path_(std::move(path)) {
-    const std::string directory = root() + "/" + path_;
-    shell("mkdir -p " + directory);
-    for (pid_t pid : pids) shell(fmt::format("echo {} > {}/cgroup.procs", pid, directory));
-  }
-  CgroupWith(const CgroupWith&) = delete;
-  CgroupWith& operator=(const CgroupWith&) = delete;
-  ~CgroupWith() {
-    shell(fmt::format("cd {}; for pid in $(cat {}/cgroup.procs); do echo $pid > cgroup.procs; done; rmdir -p {}", root(), path_,
-                      path_));
-  }
-
-  /// Where the second hierarchy is mounted; "": nowhere.
-  static std::string root() {
-    return std::string(
-        trim(shell("for d in /sys/fs/cgroup /sys/fs/cgroup/unified; do test \"$(stat -fc %T $d 2>/dev/null)\" != cgroup2fs || "
-                   "echo $d; done | head -n 1")));
-  }
-
- private:
-  std::string path_;
-};
-
-/// Cgroups are the machine's, not the namespace's: another run beside this one has others.
-std::string own(const char* below = "") {
-  char name[64] = "";
-  const ssize_t size = ::readlink("/proc/self/ns/net", name, sizeof name - 1);
-  std::string inode;
-  for (char each : std::string_view(name, size > 0 ? static_cast<std::size_t>(size) : 0))
-    if (each >= '0' && each <= '9') inode += each;
-  return "weir-conformance-" + inode + below;
-}
 
 capture::CapturePlan plan_with(const std::string& config, const std::string& path) {
   auto parsed = matrix::parse_config(config);
@@ -74,8 +38,8 @@ TEST_CASE("an excluded cgroup, with all below it, is not captured; the same user
   Lab& lab = Lab::instance();
   lab.reset();
   Actor& inside = lab.pod(1000, 1001);  // of the same uid as the app
-  const CgroupWith cgroup(own("/app"), {inside.pid()});
-  for (const std::string& path : {own("/app"), own()}) {
+  const CgroupWith cgroup(CgroupWith::own("/app"), {inside.pid()});
+  for (const std::string& path : {CgroupWith::own("/app"), CgroupWith::own()}) {
     CAPTURE(path);
     const auto plan = plan_with(fmt::format("WEIR_EXCLUDE_CGROUPS=/{} -b * -i *", path), path);
     apply(plan);
@@ -94,9 +58,10 @@ TEST_CASE("a proxy known only by its cgroup is exempt, calls its own sandbox as 
   Lab& lab = Lab::instance();
   lab.reset();
   Actor& proxy = lab.pod(1000, 1001);
-  const CgroupWith cgroup(own("/proxy"), {proxy.pid()});
-  apply(plan_with(fmt::format("PROXY_UID=none WEIR_PROXY_CGROUPS={} WEIR_WHEN_PROXY_DOWN=open:1h -b * -i *", own("/proxy")),
-                  own("/proxy")));
+  const CgroupWith cgroup(CgroupWith::own("/proxy"), {proxy.pid()});
+  apply(plan_with(
+      fmt::format("PROXY_UID=none WEIR_PROXY_CGROUPS={} WEIR_WHEN_PROXY_DOWN=open:1h -b * -i *", CgroupWith::own("/proxy")),
+      CgroupWith::own("/proxy")));
   CHECK(app_to_remote(Family::v4).starts_with("REMOTE"));
   for (Family family : kBothFamilies) proxy.ask(fmt::format("udp {} 9 - 0", IpAddr::loopback(family).to_text()));
   for (Family family : kBothFamilies) {

@@ -213,7 +213,9 @@ std::string concrete(const std::string& expected, Family family) {
   return text;
 }
 
-void enrol_with_gate(const char* config, Nanoseconds limit) {
+void enrol_with_gate(const char* config, Nanoseconds limit) { enrol_with_gate(gated(config, limit)); }
+
+void enrol_with_gate(const CapturePlan& plan) {
   Lab& lab = Lab::instance();
   lab.pod(1000, 1000).ask("close");
   lab.remote().ask("close");
@@ -221,7 +223,7 @@ void enrol_with_gate(const char* config, Nanoseconds limit) {
   CHECK(until("", [] { return shell("ss -Htn state connected exclude time-wait exclude fin-wait-2"); }) == "");
   lab.stop_proxy();
   REQUIRE(Lab::backend()->remove());
-  apply(gated(config, limit));
+  apply(plan);
   lab.start_proxy();
 }
 

@@ -77,6 +77,7 @@ capture::Applied apply(const capture::CapturePlan& plan);
 /// A fresh enrolment with a gate, and a proxy that has not sent a packet. What is left of earlier connections could make the
 /// kernel send one in the proxy's name (an acknowledgement, a reset), which opens the gate.
 void enrol_with_gate(const char* config, Nanoseconds limit);
+void enrol_with_gate(const capture::CapturePlan& plan);
 /// After each of the damages, scripts that change what the plan left, check names a difference and apply mends it.
 void check_names_damages(const capture::CapturePlan& plan, const std::vector<std::string>& damages);
 
