@@ -187,8 +187,7 @@ std::span<const Option> weir_options() {
        {"WEIR_EXCLUDE_DOMAINS"},
        "NAMES",
        "",
-       "outbound destinations never captured, by name: the addresses that weir-init watch, left running, finds for them; nft "
-       "only",
+       "outbound destinations never captured, by name: the addresses that weir-init watch, left running, finds for them",
        read_domains},
       {0,
        "quic",

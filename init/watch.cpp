@@ -6,7 +6,8 @@
 #include <cstdio>
 
 #include "init/domain_watch.h"
-#include "iptables-rules/domain_sets.h"
+#include "init/enrolment.h"
+#include "iptables-rules/excluded_addresses.h"
 
 namespace weir::init {
 
@@ -27,19 +28,22 @@ bool wait_until(Clock::time_point time, const sigset_t& signals) {
   return ::sigtimedwait(&signals, nullptr, &limit) > 0;
 }
 
-/// The sets hold these addresses, or are not there (false). What an earlier watch left stays as long as a name is not known.
+/// The rules hold these addresses, or have no room for them (false). What an earlier watch left stays as long as a name is not
+/// known.
 Result<bool> keep(kernel::Netlink& netlink, const DomainWatch::Round& round) {
-  auto standing = nft::excluded_addresses(netlink);
+  const auto lock = this_machine().lock();  // an apply may be between reading and writing
+  auto standing = nft::find_excluded(netlink);
   if (!standing) return pass(standing.error());
   if (!*standing) return false;
-  std::vector<IpAddr> addresses = round.addresses;
+  nft::Excluded wanted{.backend = (*standing)->backend, .addresses = round.addresses};
+  const std::vector<IpAddr>& there = (*standing)->addresses;
   if (!round.is_complete) {
-    addresses.insert(addresses.end(), (*standing)->begin(), (*standing)->end());
-    std::sort(addresses.begin(), addresses.end());
-    addresses.erase(std::unique(addresses.begin(), addresses.end()), addresses.end());
+    wanted.addresses.insert(wanted.addresses.end(), there.begin(), there.end());
+    std::sort(wanted.addresses.begin(), wanted.addresses.end());
+    wanted.addresses.erase(std::unique(wanted.addresses.begin(), wanted.addresses.end()), wanted.addresses.end());
   }
-  if (**standing == addresses) return true;
-  if (auto set = nft::set_excluded_addresses(netlink, addresses); !set) return pass(set.error());
+  if (there == wanted.addresses) return true;
+  if (auto set = nft::set_excluded(netlink, wanted); !set) return pass(set.error());
   return true;
 }
 
@@ -52,7 +56,7 @@ Result<> watch_domains(const std::vector<std::string>& names) {
   ::sigaddset(&signals, SIGINT);
   ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   auto netlink = kernel::open_netlink();
-  auto there = nft::excluded_addresses(*netlink);
+  auto there = nft::find_excluded(*netlink);
   if (!there) return pass(there.error());
   if (!*there)
     return fail(

@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "iptables-rules/list_difference.h"
+#include "iptables-rules/xtables_domains.h"
 #include "iptables-rules/xtables_rules.h"
 #include "iptables-rules/xtables_save.h"
 
@@ -184,7 +185,8 @@ std::vector<std::string> differences(const Tables& wanted, const Tables& standin
       if (same == nullptr)
         found.push_back(fmt::format("{}: chain {} is missing, with its rules; check --repair puts it back", where, chain.name));
       else
-        compare_rules(chain, *same, fmt::format("{}, chain {}", where, chain.name), found);
+        compare_rules({.name = chain.name, .rules = lasting_rules(chain)}, {.name = same->name, .rules = lasting_rules(*same)},
+                      fmt::format("{}, chain {}", where, chain.name), found);
     }
     compare_jumps(table, there, where, found);
   }

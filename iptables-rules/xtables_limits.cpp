@@ -41,8 +41,11 @@ bool is_known(Verdict verdict) {
   }
 }
 
-/// What --exclude-domains asks for; in words below.
-bool is_said(const Step& step) { return step.match.to_excluded_domain; }
+/// As the planner asks for them: the rest of the chain is for what they do not let pass.
+bool is_of_domains(const Step& step) {
+  return step.match == Match{.to_excluded_domain = true} && step.verdict == Verdict::pass &&
+         (step.chain == Chain::outbound || step.chain == Chain::udp_outbound);
+}
 
 /// As xt_cgroup holds it (XT_CGROUP_PATH_MAX of its revision 2), with a zero byte.
 constexpr std::size_t kLongestPath = 511;
@@ -72,7 +75,7 @@ Match without_known(Match match) {
   match.to_this_sandbox = match.is_invalid = match.from_elsewhere = false;
   match.mark = match.not_mark = match.connection_mark = std::nullopt;
   match.sender_mark.reset();
-  match.proxy_is_down = false;
+  match.proxy_is_down = match.to_excluded_domain = false;
   return match;
 }
 
@@ -116,6 +119,7 @@ std::string step_problem(const CapturePlan& plan, const Step& step) {
     return fmt::format("the verdict \"{}\" in {}", capture::name(step.verdict), capture::name(step.chain));
   if (without_known(match) != Match{} || (match.proxy_is_down && !plan.open_after))
     return "a condition that this backend does not know";
+  if (match.to_excluded_domain && !is_of_domains(step)) return "excluded domains here";
   if (match.cgroup && match.cgroup->path.size() > kLongestPath)
     return fmt::format("a cgroup whose path has more than {} bytes", kLongestPath);
   for (Family family : kBothFamilies) {
@@ -140,8 +144,6 @@ std::vector<std::string> why_not(const CapturePlan& plan) {
     problems.push_back(fmt::format("a start gate of more than {} (--start-gate)", to_text(kLongestGate)));
   if (plan.reply_route && (plan.reply_route->mark == kRefusedMark || plan.reply_route->mark == kTakenMark))
     problems.push_back(fmt::format("the mark {}, which it needs itself (--istio-inbound-tproxy-mark)", plan.reply_route->mark));
-  if (!plan.excluded_domains.empty())
-    problems.emplace_back("excluding by domain (--exclude-domains): weir-init watch keeps the addresses in sets of nftables");
   if (plan.open_after && *plan.open_after > kLongestGate)
     problems.push_back(fmt::format("more than {} without a heartbeat (--when-proxy-down=open)", to_text(kLongestGate)));
   CapturePlan rest = plan;
@@ -154,7 +156,6 @@ std::vector<std::string> why_not(const CapturePlan& plan) {
   rest.needs_inbound_source6 = CapturePlan{}.needs_inbound_source6;
   if (rest != CapturePlan{}) problems.push_back("something in the plan that this backend does not know");
   for (const Step& step : plan.steps) {
-    if (is_said(step)) continue;
     if (std::string problem = step_problem(plan, step); !problem.empty())
       problems.push_back(fmt::format("{} ({}: {})", problem, capture::name(step.chain), step.why));
   }

@@ -8,6 +8,7 @@
 #include "iptables-rules/foreign.h"
 #include "iptables-rules/reply_route.h"
 #include "iptables-rules/source_address.h"
+#include "iptables-rules/xtables_domains.h"
 #include "iptables-rules/xtables_drain.h"
 #include "iptables-rules/xtables_gate.h"
 #include "iptables-rules/xtables_programs.h"
@@ -373,6 +374,10 @@ class XtablesRedirector : public capture::Redirector {
       wanted.gate = {};
     else if (!captures(before) && !drain_of(before))  // while a drain stands the proxy is there
       wanted.gate = {.v4 = true, .v6 = true};
+    // The addresses that stand for excluded domains stay.
+    for (Family family : kBothFamilies)
+      if (const auto excluded = excluded_in(before.of(family)))
+        wanted.of(family) = with_excluded(std::move(wanted.of(family)), *excluded, family);
     // Where a sandbox that was captured is to be open without a proxy from now on, the proxy counts as alive until its time is
     // over.
     if (!plan.open_after || !captures(before))

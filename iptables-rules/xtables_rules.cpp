@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "iptables-rules/xtables_domains.h"
 #include "iptables-rules/xtables_gate.h"
 #include "iptables-rules/xtables_step.h"
 #include "iptables-rules/xtables_unanswered.h"
@@ -210,18 +211,29 @@ class Compiler {
       if (guards && step.chain == *guards && is_refusal(step.verdict)) add_step(chain, step, "RETURN");
     for (const Step& step : plan_.steps) {
       if (step.chain != which) continue;
-      if (step.verdict == Verdict::hold)
+      if (step.match.to_excluded_domain)
+        add_domains(chain, chain_name(which), step);
+      else if (step.verdict == Verdict::hold)
         add_held(chain, step);
       else
         add_step(chain, step, target(step));
     }
     if (chain.rules.empty()) return;
-    if (!from.empty()) jump(from, chain.name);
+    if (!from.empty()) jump(from, chain_name(which));
     table_->chains.push_back(std::move(chain));
   }
 
   static bool is_refusal(Verdict verdict) {
     return verdict == Verdict::reset || verdict == Verdict::refuse || verdict == Verdict::drop;
+  }
+
+  /// Goes on with the rest of the chain behind the addresses.
+  void add_domains(UserChain& chain, const std::string& name, const Step& step) {
+    chain.rules.push_back(fmt::format("{} -j {}", comment(step.why), domain_chain(name)));
+    table_->chains.push_back(std::move(chain));
+    table_->chains.push_back(
+        {.name = domain_chain(name), .rules = {fmt::format("{} -j {}", comment(step.why), rest_chain(name))}});
+    chain = {.name = rest_chain(name), .rules = {}};
   }
 
   /// What waits is redirected, to be dropped in filter. Only where the next step would let it pass: it has no proxy yet.

@@ -9,6 +9,7 @@
 #include "base/test_golden.h"
 #include "capture/matrix.h"
 #include "iptables-rules/fake_netlink.h"
+#include "iptables-rules/xtables_domains.h"
 #include "iptables-rules/xtables_gate.h"
 #include "iptables-rules/xtables_lock.h"
 #include "iptables-rules/xtables_redirector.h"
@@ -78,6 +79,31 @@ TEST_CASE("a cgroup that was made anew under its path is another rule") {
     if (step.match.cgroup) step.match.cgroup->id += 1;
   CHECK(differences(compile(plan, Family::v4), wanted, Family::v4).size() == 2);
   CHECK(differences(wanted, wanted, Family::v4).empty());
+}
+
+TEST_CASE("the addresses of excluded domains stand in chains of their own, and are no difference; other rules there are") {
+  const CapturePlan plan = plan_of("WEIR_QUIC=refuse WEIR_EXCLUDE_DOMAINS=api.example.com -b * -i *");
+  const Tables wanted = compile(plan, Family::v4);
+  CHECK(excluded_in(wanted) == std::vector<IpAddr>{});
+  CHECK(!excluded_in(compile(plan_of(kDefault), Family::v4)));
+  const std::vector<IpAddr> addresses = {*IpAddr::parse("10.0.0.1"), *IpAddr::parse("10.0.0.2"), *IpAddr::parse("fd00::1")};
+  Tables filled = with_excluded(wanted, addresses, Family::v4);
+  CHECK(excluded_in(filled) == std::vector<IpAddr>{addresses[0], addresses[1]});
+  CHECK(differences(wanted, filled, Family::v4).empty());
+  CHECK(differences(filled, wanted, Family::v4).empty());
+  auto read = read_save(saved(filled));
+  REQUIRE(read);
+  CHECK(excluded_in(*read) == excluded_in(filled));
+  CHECK(transition({}, with_excluded(filled, {addresses[2]}, Family::v4)) == transition({}, wanted));
+  for (Table& table : filled)
+    for (UserChain& chain : table.chains)
+      if (chain.name == "WEIR_OUTBOUND_DOMAINS") {
+        CHECK(chain.rules.front() == "-d 10.0.0.1/32 -m comment --comment \"--exclude-domains\" -j RETURN");
+        CHECK(chain.rules.back() == "-m comment --comment \"--exclude-domains api.example.com\" -j WEIR_OUTBOUND_REST");
+        chain.rules.insert(chain.rules.begin(), "-d 10.0.0.0/8 -j RETURN");
+      }
+  CHECK(differences(wanted, filled, Family::v4).size() == 1);
+  CHECK(excluded_in(filled)->size() == 2);
 }
 
 TEST_CASE("xt_recent's list says which families wait") {

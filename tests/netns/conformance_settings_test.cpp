@@ -19,6 +19,7 @@ constexpr Setting kSettings[] = {
     {"WEIR_QUIC=refuse", true},
     {"WEIR_QUIC=refuse WEIR_WHEN_PROXY_DOWN=open WEIR_EXCLUDE_UIDS=7 WEIR_PROXY_MARK=0x500/0xff00", true},
     {"WEIR_EXCLUDE_OUTBOUND=10.1.0.0/24:443/tcp,[fd01::/64]:8000-8999 WEIR_EXCLUDE_INBOUND=10.3.0.0/24"},
+    {"WEIR_EXCLUDE_DOMAINS=a.example WEIR_QUIC=refuse"},
     {"CAPTURE_ALL_DNS=1 REDIRECT_DNS=1"},
     {"DROP_INVALID=1"},
     {"-m TPROXY"},

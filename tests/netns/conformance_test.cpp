@@ -110,8 +110,7 @@ TEST_CASE("remove leaves the namespace as it was") {
   std::vector<std::string> configs = {kDefaultConfig, "DROP_INVALID=1 -b *",
                                       "-b 80,90 -i 10.0.0.0/8,fd00::/8 -x 10.1.0.0/16 -k vnet0 -c eth1 -q 1-5 -o 22"};
   configs.insert(configs.end(), {"CAPTURE_ALL_DNS=1 REDIRECT_DNS=1 -b * -i *", kTproxyConfig});
-  configs.emplace_back("WEIR_QUIC=refuse WEIR_WHEN_PROXY_DOWN=open -b * -i *");
-  if (kind() == Kind::nft) configs.emplace_back("WEIR_EXCLUDE_DOMAINS=a.example -b * -i *");
+  configs.emplace_back("WEIR_QUIC=refuse WEIR_WHEN_PROXY_DOWN=open WEIR_EXCLUDE_DOMAINS=a.example -b * -i *");
   for (const std::string& config : configs) {
     apply(gated(config, std::chrono::seconds(30)));
     CHECK(state_of_namespace() != before);

@@ -6,6 +6,7 @@
 """
 import json
 import os
+import re
 import signal
 
 import lab
@@ -86,5 +87,41 @@ with lab.Lab(pods=["client", "echo-v1"]) as net:
         assert len(standing()) == 3
         watcher.send_signal(signal.SIGTERM)
         assert watcher.wait(30) == 0
+
+    client.run([init, "remove"], check=True)
+    for variant in ["nft", "legacy"]:
+        backend = f"iptables-{variant}"
+        flags = [*FLAGS, DOMAINS, "--quic=refuse", f"--backend={backend}"]
+
+        def kept():
+            """The addresses in the chains of both families and both tables."""
+            saved = "".join(client.run([f"ip{six}tables-{variant}-save"], check=True).stdout for six in ("", "6"))
+            return sorted(line.split()[3].split("/")[0] for line in saved.splitlines() if re.match(r"-A WEIR_\w*_DOMAINS -d ", line))
+
+        tell({"api.example.com": [lab.OUTSIDE4], "cdn.example.com": [lab.OUTSIDE6]})
+        clean = client.run([f"iptables-{variant}-save", "-t", "nat"], check=True).stdout.count("WEIR")
+        client.run([init, *flags], check=True)
+        with cases(f"{backend}: not excluded before anybody watches, then both families, other traffic captured, and check finds nothing"):
+            assert kept() == [] and not is_direct(lab.OUTSIDE4) and not is_direct(lab.OUTSIDE6)
+            watcher = watch(f"watch-{variant}.log")
+            lab.wait_for(lambda: len(kept()) == 4, 20, "the addresses")
+            assert kept() == sorted([lab.OUTSIDE4, lab.OUTSIDE6] * 2), kept()
+            assert is_direct(lab.OUTSIDE4) and is_direct(lab.OUTSIDE6) and not is_direct(echo.ip4)
+            done = client.run([init, "check", *flags])
+            assert done.returncode == 0, done
+        with cases(f"{backend}: a second apply keeps them, a changed plan too, and an address that is new is taken"):
+            client.run([init, *flags], check=True)
+            client.run([init, *flags, "-d", "1"], check=True)
+            assert len(kept()) == 4, kept()
+            tell({"api.example.com": [lab.OUTSIDE4, echo.ip4], "cdn.example.com": [lab.OUTSIDE6]})
+            lab.wait_for(lambda: echo.ip4 in kept(), 20, "the new address")
+        with cases(f"{backend}: domains on and off, and remove, leave nothing of them"):
+            watcher.send_signal(signal.SIGTERM)
+            assert watcher.wait(30) == 0
+            client.run([init, *FLAGS, f"--backend={backend}"], check=True)
+            assert kept() == [] and client.run([init, "check", *FLAGS]).returncode == 0
+            client.run([init, *flags], check=True)
+            client.run([init, "remove"], check=True)
+            assert client.run([f"iptables-{variant}-save", "-t", "nat"], check=True).stdout.count("WEIR") == clean == 0
 
     cases.finish()
