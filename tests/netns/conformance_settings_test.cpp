@@ -43,14 +43,14 @@ TEST_CASE("changing a setting there and back leaves no rule of the former one") 
     CHECK(with_setting != without);
     CHECK(!Lab::backend()->check(with)->empty());
     CHECK(apply(with).changed);
-    CHECK(rules_of_namespace() == with_setting);
+    CHECK(until(with_setting, rules_of_namespace) == with_setting);
     CHECK(Lab::backend()->check(with)->empty());
     CHECK(!Lab::backend()->check(plain)->empty());
     CHECK(apply(plain).changed);
-    CHECK(rules_of_namespace() == without);
+    CHECK(until(without, rules_of_namespace) == without);
     CHECK(Lab::backend()->check(plain)->empty());
     CHECK(*Lab::backend()->remove());
-    CHECK(rules_of_namespace() == clean);
+    CHECK(until(clean, rules_of_namespace) == clean);
   }
 }
 
