@@ -9,6 +9,7 @@
 
 #include "base/json.h"
 #include "base/unique_fd.h"
+#include "base/utf8.h"
 #include "kernel/datagram.h"
 
 namespace weir::cni {
@@ -66,7 +67,8 @@ bool is_socket(std::string_view path) { return ::access(std::string(path).c_str(
 std::string to_json(const LogEntry& entry) {
   json::object object;
   const auto put = [&](std::string_view key, const std::string& value) {
-    if (!value.empty()) object[json::string_view(key.data(), key.size())] = value;
+    // What the environment holds need not be UTF-8.
+    if (!value.empty()) object[json::string_view(key.data(), key.size())] = without_controls(value);
   };
   put("time", time_text(entry.time));
   put("level", std::string(name(entry.level)));
@@ -88,7 +90,7 @@ std::string to_json(const LogEntry& entry) {
   put("details", entry.details);
   if (!entry.notes.empty()) {
     json::array notes;
-    for (const std::string& note : entry.notes) notes.emplace_back(note);
+    for (const std::string& note : entry.notes) notes.emplace_back(without_controls(note));
     object["notes"] = std::move(notes);
   }
   object["ms"] = static_cast<double>(entry.took.count() / 1000) / 1000.0;

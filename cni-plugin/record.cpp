@@ -4,6 +4,7 @@
 #include <boost/json.hpp>
 
 #include "base/json.h"
+#include "base/utf8.h"
 
 namespace weir::cni {
 
@@ -78,13 +79,14 @@ class Reader {
 std::string to_json(const Record& record) {
   json::object object;
   object["format"] = kFormat;
+  // What the environment holds need not be UTF-8; the file's name tells the attachment, these tell people.
   object["network"] = record.network;
   object["container"] = record.attachment.container;
-  object["interface"] = record.attachment.interface;
-  object["netns"] = record.netns;
-  object["namespace"] = record.pod.name_space;
-  object["pod"] = record.pod.name;
-  object["uid"] = record.pod.uid;
+  object["interface"] = without_controls(record.attachment.interface);
+  object["netns"] = without_controls(record.netns);
+  object["namespace"] = without_controls(record.pod.name_space);
+  object["pod"] = without_controls(record.pod.name);
+  object["uid"] = without_controls(record.pod.uid);
   object["skipped"] = record.skipped;
   object["flags"] = texts_json(record.input.flags);
   object["annotations"] = texts_json(record.input.annotations);
