@@ -83,7 +83,7 @@ std::string state_of_namespace() {
 
 std::string rules_of_namespace() {
   // The kernel adds the route to ::6 some time after the address, and takes it away so.
-  until("0", [] {
+  until("0\n", [] {
     return shell(
         "echo $(( $(ip -6 addr show dev lo to ::6/128 | grep -c inet6) - $(ip -6 route show table local ::6 | wc -l) ))");
   });
