@@ -11,7 +11,8 @@ using capture::Selection;
 
 namespace {
 
-constexpr std::uint32_t kMark = 0x510, kOtherMark = 77;
+/// None of weir's own (1337 and the next), under no mask either.
+constexpr std::uint32_t kMark = 0x710, kOtherMark = 77;
 
 bool has(const std::vector<std::uint32_t>& list, std::uint32_t id) {
   return std::find(list.begin(), list.end(), id) != list.end();

@@ -7,7 +7,9 @@
 #include <cstdlib>
 #include <set>
 
+#include "iptables-rules/excluded_addresses.h"
 #include "kernel/cgroup.h"
+#include "kernel/netlink.h"
 #include "tests/netns/conformance_cgroup.h"
 #include "tests/netns/conformance_dice.h"
 #include "tests/netns/conformance_lab.h"
@@ -70,10 +72,11 @@ class World {
       if (policy.open_after) REQUIRE(Lab::backend()->remove());
       apply(plan_);
     }
-    if (!policy.exclude_domains.empty())
-      for (Family family : kBothFamilies)
-        shell(fmt::format("nft add element inet weir domains{} {{ {} }}", family == Family::v4 ? 4 : 6,
-                          address(kExcludedDomainAt, family)));
+    if (!policy.exclude_domains.empty()) {
+      nft::Excluded excluded{.backend = std::string(Lab::backend()->name()), .addresses = {}};
+      for (Family family : kBothFamilies) excluded.addresses.push_back(matrix::address(kExcludedDomainAt, family));
+      REQUIRE(nft::set_excluded(*kernel::open_netlink(), excluded));
+    }
     if (policy.open_after && dice.once_in(2)) beat(dice.once_in(2) ? Family::v4 : Family::v6);
   }
   const CapturePlan& plan() const { return plan_; }
