@@ -218,7 +218,8 @@ class Compiler {
       else
         add_step(chain, step, target(step));
     }
-    if (chain.rules.empty()) return;
+    // A chain of addresses leads to its rest even where nothing of that family is left to do.
+    if (chain.rules.empty() && chain.name == chain_name(which)) return;
     if (!from.empty()) jump(from, chain_name(which));
     table_->chains.push_back(std::move(chain));
   }

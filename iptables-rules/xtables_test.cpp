@@ -106,6 +106,17 @@ TEST_CASE("the addresses of excluded domains stand in chains of their own, and a
   CHECK(excluded_in(filled)->size() == 2);
 }
 
+TEST_CASE("a chain of excluded addresses leads to its rest also where nothing of that family is left to do") {
+  const CapturePlan plan = plan_of("WEIR_QUIC=refuse WEIR_EXCLUDE_DOMAINS=api.example.com -b * -i 10.0.0.0/8");
+  for (Family family : kBothFamilies) {
+    std::vector<std::string> chains;
+    for (const Table& table : compile(plan, family))
+      for (const UserChain& chain : table.chains) chains.push_back(chain.name);
+    for (const char* name : {"WEIR_UDP_OUTBOUND_REST", "WEIR_OUTBOUND_REST"})
+      CHECK(std::count(chains.begin(), chains.end(), name) == 1);
+  }
+}
+
 TEST_CASE("xt_recent's list says which families wait") {
   CHECK(read_gate("") == Gate{});
   CHECK(read_gate("src=0.0.0.0 ttl: 0 last_seen: 4300735431 oldest_pkt: 1 4300735431\n") == Gate{.v4 = true, .v6 = false});
