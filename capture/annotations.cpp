@@ -70,17 +70,16 @@ std::string excluded_ports(const Texts& annotations, const std::string& asked, s
   return asked.empty() ? ports : ports + "," + asked;
 }
 
-}  // namespace
-
-ParseOutcome parse_annotations(const Texts& annotations, const ProxyContainer& proxy, const Texts& defaults) {
-  Texts flags, environment, named;  // named: the flag that a problem names → the annotation that it came from
+/// `named`: the flag that a problem names → the annotation that it came from.
+Texts read_flags(const Texts& annotations, const ProxyContainer& proxy, const Texts& defaults, Texts& named,
+                 std::vector<Problem>& problems) {
+  Texts flags;
   for (const Row& row : kRows) {
     auto found = annotations.find(std::string(row.annotation));
     if (found == annotations.end() || flags.contains(std::string(row.flag))) continue;
     flags.emplace(row.flag, found->second);
     named.emplace(fmt::format("flag --{}", row.flag), fmt::format("annotation {}", row.annotation));
   }
-  std::vector<Problem> problems;
   for (const auto& [flag, value] : defaults) flags.try_emplace(flag, value);
   flags.try_emplace(std::string(kInboundPorts), "*");
   flags.try_emplace("istio-service-cidr", "*");
@@ -91,6 +90,15 @@ ParseOutcome parse_annotations(const Texts& annotations, const ProxyContainer& p
   if (proxy.gid != 0) flags["proxy-gid"] = std::to_string(proxy.gid);
   flags.try_emplace("proxy-uid", std::to_string(well_known::kProxyUid));
   flags.try_emplace("proxy-gid", std::to_string(well_known::kProxyGid));
+  return flags;
+}
+
+}  // namespace
+
+ParseOutcome parse_annotations(const Texts& annotations, const ProxyContainer& proxy, const Texts& defaults) {
+  Texts environment, named;
+  std::vector<Problem> problems;
+  const Texts flags = read_flags(annotations, proxy, defaults, named, problems);
   for (std::string_view name : kProxyVariables)
     if (auto found = proxy.environment.find(std::string(name)); found != proxy.environment.end()) environment.insert(*found);
 
@@ -106,6 +114,19 @@ ParseOutcome parse_annotations(const Texts& annotations, const ProxyContainer& p
   warn_of_unknown(annotations, problems);
   outcome.problems = std::move(problems);
   return outcome;
+}
+
+Texts annotation_flags(const Texts& annotations, const ProxyContainer& proxy) {
+  Texts named;
+  std::vector<Problem> ignored;
+  Texts flags = read_flags(annotations, proxy, {}, named, ignored);
+  std::erase_if(flags, [](const auto& flag) { return flag.second.empty(); });
+  for (const auto& [variable, flag] :
+       {std::pair("INVALID_DROP", "drop-invalid"), std::pair("ISTIO_META_DNS_CAPTURE", "redirect-dns")})
+    if (auto found = proxy.environment.find(variable); found != proxy.environment.end() && parse_bool(found->second) == true)
+      flags[flag] = "true";
+  if (flags.contains("redirect-dns")) flags["capture-all-dns"] = "true";
+  return flags;
 }
 
 }  // namespace weir::capture

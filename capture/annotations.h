@@ -26,4 +26,9 @@ struct ProxyContainer {
 ParseOutcome parse_annotations(const std::map<std::string, std::string>& annotations, const ProxyContainer& proxy = {},
                                const std::map<std::string, std::string>& defaults = {});
 
+/// The same as flags of weir-init, by long name and without "--": for whoever writes its command line. Only if
+/// parse_annotations() finds no error in them. Flags with an empty value, which is their default, are left out.
+std::map<std::string, std::string> annotation_flags(const std::map<std::string, std::string>& annotations,
+                                                    const ProxyContainer& proxy = {});
+
 }  // namespace weir::capture

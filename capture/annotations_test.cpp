@@ -32,6 +32,22 @@ TEST_CASE("a Pod without annotations is captured as Istio's injection does it") 
   CHECK(policy_of({{"sidecar.istio.io/inject", "true"}, {"example.com/note", "x"}}) == flags.parsed.policy);
 }
 
+TEST_CASE("as flags of weir-init they come to the same policy") {
+  const Texts annotations =
+      traffic({{"includeInboundPorts", "80"}, {"excludeOutboundPorts", "5432"}, {"excludeOutboundIPRanges", ""}});
+  const ProxyContainer proxy{2000, 0, {{"INVALID_DROP", "true"}, {"ISTIO_META_DNS_CAPTURE", "1"}, {"OTHER", "x"}}};
+  const Texts flags = annotation_flags(annotations, proxy);
+  CHECK(flags == Texts{{"istio-inbound-ports", "80"},
+                       {"istio-service-cidr", "*"},
+                       {"istio-local-outbound-ports-exclude", "5432"},
+                       {"proxy-uid", "2000"},
+                       {"proxy-gid", "1337"},
+                       {"drop-invalid", "true"},
+                       {"redirect-dns", "true"},
+                       {"capture-all-dns", "true"}});
+  CHECK(parse_options(flags, {}, {}).parsed.policy == parse_annotations(annotations, proxy).parsed.policy);
+}
+
 TEST_CASE("each annotation is the flag of the same meaning") {
   CHECK(policy_of(traffic({{"includeOutboundIPRanges", "10.0.0.0/8,fd00::/8"}})).outbound_cidrs.list.size() == 2);
   CHECK(policy_of(traffic({{"includeOutboundIPRanges", ""}})).outbound_cidrs.kind == Selection::none);

@@ -69,6 +69,7 @@ std::string man_page();
 std::string bash_completion();
 
 Printed run_explain(const Arguments& arguments, const World& world);
+Printed run_inject(const Arguments& arguments, const World& world);
 Printed run_proxy_config(const Arguments& arguments, const World& world);
 Printed run_proxy_status(const Arguments& arguments, const World& world);
 Printed run_validate(const Arguments& arguments, const World& world);

@@ -57,6 +57,20 @@ constexpr Flag kExplainFlags[] = {
      "standard input"},
     {'o', "output", "FORMAT", "text or json", kFormats},
 };
+constexpr Flag kInjectFlags[] = {
+    {'f', "file", "FILE", "YAML or JSON, also of several documents; - is standard input"},
+    {0, "uninject", "", "take out what was put in, and nothing else"},
+    {0, "image", "IMAGE", "of weir-proxy [weir/proxy, of this version]"},
+    {0, "init-image", "IMAGE", "of weir-init [weir/init, of this version]"},
+    {0, "agent", "ADDRESS", "where the pods find weir-agent: unix:PATH (on the node), IP:PORT [unix:/run/weir/agent.sock]"},
+    {0, "cni", "", "no init container: weir-cni captures"},
+    {0, "native-sidecars", "", "the proxy as an init container that goes on running (Kubernetes 1.29); jobs always have it so"},
+    {0, "platform", "PLATFORM", "who runs it: kubernetes, or podman (play kube) [kubernetes]", "kubernetes podman"},
+    {0, "revision", "NAME", "only pods whose label istio.io/rev is this, or that have none"},
+    {0, "start-gate", "GATE", "weir-init's: hold:DURATION or off [hold:30s]"},
+    {0, "backend", "BACKEND", "weir-init's: nft, iptables-nft, iptables-legacy or auto"},
+    {0, "state-dir", "DIR", "where in the pod the proxy keeps its last good configuration, or off [/var/lib/weir]"},
+};
 
 constexpr Command kCommands[] = {
     {"proxy-status", "[POD.NAMESPACE]", "which proxies are connected to the agent, and what of which rule each has accepted", "",
@@ -67,6 +81,8 @@ constexpr Command kCommands[] = {
      run_validate},
     {"explain", "", "what happens to a call, hop by hop, which rule decides, and why the others do not", "", kExplainFlags,
      run_explain},
+    {"inject", "", "puts the sidecar into pods, deployments, jobs … of a YAML file, or takes it out; the rest keeps its bytes",
+     "", kInjectFlags, run_inject},
     {"capture",
      "apply|remove|check|explain [FLAGS]",
      "weir-init's verbs and flags in this network namespace",

@@ -58,11 +58,12 @@ class Builder : public YAML::EventHandler {
     add(found->second, mark);
   }
 
-  void OnSequenceStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor, YAML::EmitterStyle::value) override {
-    open(make(Node::Kind::list, mark), anchor, mark);
+  void OnSequenceStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor,
+                       YAML::EmitterStyle::value style) override {
+    open(make(Node::Kind::list, mark), anchor, mark, style);
   }
-  void OnMapStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor, YAML::EmitterStyle::value) override {
-    open(make(Node::Kind::map, mark), anchor, mark);
+  void OnMapStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor, YAML::EmitterStyle::value style) override {
+    open(make(Node::Kind::map, mark), anchor, mark, style);
   }
   void OnSequenceEnd() override { close(); }
   void OnMapEnd() override { close(); }
@@ -73,7 +74,7 @@ class Builder : public YAML::EventHandler {
     YAML::anchor_t anchor = 0;
     bool has_key = false;
     std::string key;
-    int key_line = 0;
+    int key_line = 0, key_column = 0;
     YAML::Mark mark;
   };
 
@@ -83,17 +84,21 @@ class Builder : public YAML::EventHandler {
     auto node = std::make_shared<Node>();
     node->kind = kind;
     node->line = line_of(mark);
+    node->column = std::max(mark.column, 0);
     return node;
   }
 
   void leaf(std::shared_ptr<Node> node, YAML::anchor_t anchor, const YAML::Mark& mark) {
+    node->anchored = anchor != 0;
     if (anchor != 0) anchors_[anchor] = node;
     add(std::move(node), mark);
   }
 
-  void open(std::shared_ptr<Node> node, YAML::anchor_t anchor, const YAML::Mark& mark) {
+  void open(std::shared_ptr<Node> node, YAML::anchor_t anchor, const YAML::Mark& mark, YAML::EmitterStyle::value style) {
     if (stack_.size() >= kMaxDepth) throw Stop(line_of(mark), fmt::format("nested deeper than {} levels", kMaxDepth));
-    stack_.push_back({std::move(node), anchor, false, "", 0, mark});
+    node->flow = style == YAML::EmitterStyle::Flow;
+    node->anchored = anchor != 0;
+    stack_.push_back({std::move(node), anchor, false, "", 0, 0, mark});
   }
 
   void close() {
@@ -114,6 +119,7 @@ class Builder : public YAML::EventHandler {
       top.has_key = true;
       top.key = node->text;
       top.key_line = line_of(mark);
+      top.key_column = std::max(mark.column, 0);
       return;
     }
     top.node->size += node->size;
@@ -123,7 +129,7 @@ class Builder : public YAML::EventHandler {
     if (top.node->is_list()) {
       top.node->items.push_back(std::move(node));
     } else {
-      top.node->entries.push_back({std::move(top.key), top.key_line, std::move(node)});
+      top.node->entries.push_back({std::move(top.key), top.key_line, top.key_column, std::move(node)});
       top.has_key = false;
     }
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Private to the room: YAML as a tree of nodes with their lines. yaml-cpp is used for its events only (its own nodes keep
-// duplicate keys silently and know nothing of lines after a merge); its exceptions stay in yaml.cpp.
+// YAML as a tree of nodes with their places in the text; for the readers of this room, and for whoever edits such texts. yaml-cpp
+// is used for its events only (its own nodes keep duplicate keys silently and know nothing of lines after a merge); its
+// exceptions stay in yaml.cpp.
 #pragma once
 
 #include <cstddef>
@@ -23,12 +24,16 @@ using NodePtr = std::shared_ptr<const Node>;
 struct Entry {
   std::string key;
   int line = 0;
+  int column = 0;  ///< of the key; see Node
   NodePtr value;
 };
 
 struct Node {
   enum class Kind : std::uint8_t { null, scalar, list, map } kind = Kind::null;
-  int line = 0;
+  int line = 0;                ///< where it begins, its anchor or tag included; an alias' node stands where its anchor does
+  int column = 0;              ///< bytes before it in its line; the first is 0. The mark of a file's beginning does not count
+  bool flow = false;           ///< list or map in brackets
+  bool anchored = false;       ///< has an anchor
   std::string text;            ///< scalar
   bool quoted = false;         ///< scalar in quotes or a block: always a string
   std::vector<NodePtr> items;  ///< list

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # Made from the table of commands: weirctl completion bash
 _weirctl() {
-  local word=${COMP_WORDS[COMP_CWORD]} words="proxy-status proxy-config validate explain capture version completion help"
+  local word=${COMP_WORDS[COMP_CWORD]} words="proxy-status proxy-config validate explain inject capture version completion help"
   case ${COMP_WORDS[COMP_CWORD-1]} in
     --direction) COMPREPLY=($(compgen -W "inbound outbound" -- "$word")); return ;;
     --family) COMPREPLY=($(compgen -W "4 6" -- "$word")); return ;;
     --output|-o) COMPREPLY=($(compgen -W "text json short" -- "$word")); return ;;
+    --platform) COMPREPLY=($(compgen -W "kubernetes podman" -- "$word")); return ;;
     --protocol) COMPREPLY=($(compgen -W "http tcp tls" -- "$word")); return ;;
     --status) COMPREPLY=($(compgen -W "healthy unhealthy draining" -- "$word")); return ;;
     --type) COMPREPLY=($(compgen -W "HTTP TCP" -- "$word")); return ;;
@@ -17,6 +18,7 @@ _weirctl() {
     proxy-config) words="listeners routes clusters endpoints all --admin --pid --file --agent --proxy --fqdn --direction --subset --port --address --type --name --cluster --status --output --help" ;;
     validate) words="--mesh-config --domain --output --help" ;;
     explain) words="--rules --mesh-config --domain --config-dump --from --as --to --family --protocol --sni --method --path --header --capture --requests --output --help" ;;
+    inject) words="--file --uninject --image --init-image --agent --cni --native-sidecars --platform --revision --start-gate --backend --state-dir --help" ;;
     capture) words="apply remove check explain --help" ;;
     version) words="--help" ;;
     completion) words="bash --help" ;;
