@@ -242,6 +242,19 @@ TEST_CASE("remove without a backend's name takes away what each backend left, wi
   CHECK(fake.asked == std::vector<std::string>{"iptables-legacy"});
 }
 
+TEST_CASE("remove says what each backend found torn") {
+  FakeMachine fake{.asked = {}, .broken = {}, .standing = {"iptables-nft", "iptables-legacy"}};
+  Machine machine = fake.machine();
+  machine.make = [](std::string_view name, const BackendOptions&) {
+    auto backend = std::make_unique<capture::NullRedirector>();
+    backend->torn = {std::string(name) + " in part"};
+    return backend;
+  };
+  std::vector<std::string> notes;
+  CHECK(remove_with(machine, "", {}, &notes));
+  CHECK(notes == std::vector<std::string>{"iptables-nft in part", "iptables-legacy in part"});
+}
+
 TEST_CASE("enrolment goes probe, apply, check, and stops where one fails") {
   const capture::CapturePlan plan = capture::plan({});
   for (const auto& row : {std::pair<std::string, std::vector<std::string>>{"", {"probe", "apply", "check"}},
