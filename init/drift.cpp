@@ -6,6 +6,13 @@
 
 namespace weir::init {
 
+namespace {
+
+/// A difference that is no more: without what would mend it.
+std::string mended(const std::string& difference) { return difference.substr(0, difference.find("; check --repair")); }
+
+}  // namespace
+
 Result<Checked> check(capture::Redirector& backend, const capture::CapturePlan& plan) {
   auto drift = backend.check(plan);
   if (!drift) return pass(drift.error());
@@ -22,7 +29,7 @@ Result<Checked> repair(const Machine& machine, capture::Redirector& backend, con
   if (!applied) return pass(applied.error(), "repairing");
   auto after = check(backend, plan);
   if (!after) return after;
-  after->mended = std::move(before->differences);
+  for (const std::string& difference : before->differences) after->mended.push_back(mended(difference));
   return after;
 }
 

@@ -17,6 +17,19 @@ constexpr std::string_view kExitCodes[][2] = {
      "check found a difference or a drain, self-test or --trace a packet that fared otherwise, or --run-validation no "
      "redirection"}};
 
+/// What -o json prints, by verb.
+constexpr std::string_view kJson[][2] = {
+    {"apply", "{verb, backend, changed, notes: [text], validated with --run-validation}"},
+    {"remove", "{verb, changed}; with --live also draining and notes: [text]"},
+    {"check",
+     "{verb, differences: [text], foreign: [text], flags, flags_are, mended: [text] with --repair}; after remove --live {verb, "
+     "differences, draining: {connections, seconds_left, watched}}"},
+    {"explain",
+     "{verdict, chain, match, why, rules: [text], then: [text], changes: [{with, verdict}], flags, flags_are, drift: [text], "
+     "trace: null or {agrees, verdict, met: [text]}}"},
+    {"self-test",
+     "{verb, flags, passed, rows: [{packet, expected, seen, rules: [text], passed, failure}], not_run: [{what, why}]}"}};
+
 std::string joined(const std::vector<std::string_view>& names) {
   std::string text;
   for (std::string_view name : names) text += (text.empty() ? "" : ", ") + std::string(name);
@@ -155,6 +168,8 @@ std::string man_page() {
   text += ".SH ENVIRONMENT\n";
   for (const capture::Option& option : capture::options())
     if (option.long_name.empty()) text += man_item(joined(option.environment), right_side(option));
+  text += ".SH JSON\n\\fB\\-o json\\fR prints one object on standard output:\n";
+  for (const auto& [verb, shape] : kJson) text += man_item(verb, shape);
   text += ".SH EXIT STATUS\n";
   for (const auto& [code, meaning] : kExitCodes) text += man_item(code, meaning);
   return text +

@@ -2,7 +2,9 @@
 #include "init/probe_packets.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 
 namespace weir::init {
@@ -200,11 +202,15 @@ Facet facet_of(std::size_t index, const Step& step, const Packet& packet) {
           index_of(match.ports, packet.port)};
 }
 
-bool would_differ(const CapturePlan& plan, std::size_t step, const Packet& packet, const capture::Judgement& now) {
+/// How well a packet shows that the step is there: not; by another outcome without it; by being captured without it, which shows
+/// that NAT leaves it alone too, where a backend needs a rule for that.
+enum class Rank : std::uint8_t { none, differs, captured };
+Rank rank(const CapturePlan& plan, std::size_t step, const Packet& packet, const capture::Judgement& now) {
   CapturePlan without = plan;
   without.steps.erase(without.steps.begin() + static_cast<std::ptrdiff_t>(step));
   const capture::Judgement then = capture::judge(without, packet);
-  return then.outcome != now.outcome || then.port != now.port;
+  if (then.outcome == now.outcome && then.port == now.port) return Rank::none;
+  return now.port == 0 && then.port != 0 ? Rank::captured : Rank::differs;
 }
 
 }  // namespace
@@ -212,7 +218,7 @@ bool would_differ(const CapturePlan& plan, std::size_t step, const Packet& packe
 Chosen choose_packets(const CapturePlan& plan, const Surroundings& surroundings) {
   struct Best {
     Packet packet;
-    bool would_differ = false;
+    std::optional<Rank> rank;  // none: not there yet
   };
   std::map<Facet, Best> best;
   const Universe universe(plan, surroundings);
@@ -222,9 +228,9 @@ Chosen choose_packets(const CapturePlan& plan, const Surroundings& surroundings)
       if (step == nullptr) continue;
       const auto index = static_cast<std::size_t>(step - plan.steps.data());
       Best& there = best[facet_of(index, *step, packet)];
-      const bool is_new = there.packet.port == 0;
-      if (there.would_differ || (!is_new && !would_differ(plan, index, packet, judgement))) continue;
-      there = {packet, would_differ(plan, index, packet, judgement)};
+      if (there.rank == Rank::captured || (there.rank == Rank::differs && judgement.port != 0)) continue;
+      const Rank here = rank(plan, index, packet, judgement);
+      if (!there.rank || here > *there.rank) there = {packet, here};
     }
   }
   Chosen chosen;

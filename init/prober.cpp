@@ -2,12 +2,18 @@
 #include "init/prober.h"
 
 #include <algorithm>
+#include <map>
 #include <random>
+
+#include <netinet/in.h>
 
 #include "init/explain.h"
 #include "iptables-rules/packet_trace.h"
 #include "iptables-rules/xtables_counters.h"
+#include "iptables-rules/xtables_gate.h"
+#include "kernel/conntrack.h"
 #include "kernel/probe_socket.h"
+#include "kernel/socket.h"
 
 namespace weir::init {
 
@@ -20,7 +26,8 @@ using capture::Packet;
 constexpr Port kFirstPort = 61000, kPorts = 400;
 /// A packet is decided within microseconds; the rest is for a busy machine. One that was refused is told of
 /// already.
-constexpr Nanoseconds kLimit = std::chrono::milliseconds(150), kShortLimit = std::chrono::milliseconds(20);
+constexpr Nanoseconds kLimit = std::chrono::milliseconds(150), kShortLimit = std::chrono::milliseconds(20),
+                      kNoLimit = std::chrono::milliseconds(1);
 
 PortRange random_ports() {
   std::random_device random;
@@ -43,7 +50,13 @@ class KernelProber : public Prober {
     auto trace = nft::PacketTrace::begin(ports_, kernel::ProbeLink::kName);
     if (!trace) return pass(trace.error());
     trace_ = std::move(*trace);
-    if (variant_) return {};
+    if (variant_) {
+      if (!wanted_.plan.start_gate) return {};
+      auto waiting = xtables::GateList(std::string(xtables::kGateFolder)).read();
+      if (!waiting) return pass(waiting.error());
+      waiting_ = *waiting;
+      return {};
+    }
     auto snapshot = nft::take_snapshot(*netlink_);
     if (!snapshot) return pass(snapshot.error());
     snapshot_ = std::move(*snapshot);
@@ -90,30 +103,69 @@ class KernelProber : public Prober {
   Result<Seen> probe_once(const Packet& packet) {
     if (packet.is_invalid && !packet.from_outside)
       return fail(ErrorCode::environment, "a process cannot send a packet of a connection that it does not have");
+    if (auto fair = may_be_sent(packet); !fair) return pass(fair.error());
     if (auto fresh = trace_->skip(); !fresh) return pass(fresh.error());
-    xtables::Counters before;
-    if (variant_) {
-      auto counted = xtables::counters(*variant_, packet.destination.family());
-      if (!counted) return pass(counted.error());
-      before = std::move(*counted);
-    }
+    const Family family = packet.destination.family();
+    if (variant_ && !counted_.contains(family))
+      if (auto counted = count(family); !counted) return pass(counted.error());
     auto sent = send(packet);
     if (!sent) return pass(sent.error());
     // iptables-legacy ends packets without a trace.
     const bool is_short = sent->was_refused || variant_ == xtables::Variant::legacy;
-    auto sighting = trace_->watch(last_port_, is_short ? kShortLimit : kLimit);
+    auto sighting = trace_->watch(last_port_, variant_ && sent->was_refused ? kNoLimit : is_short ? kShortLimit : kLimit);
     if (!sighting) return pass(sighting.error());
+    if (sent->fd) forget(*sent, packet);
     Seen seen = judged(packet, *sighting, sent->fd && kernel::was_refused(*sent));
     if (!variant_) {
       seen.rules = nft::name_hits(sighting->hits, snapshot_, wanted_.plan);
-      if (seen.outcome == Outcome::direct && !sighting->left) take_transparent(seen);
+      if (seen.outcome == Outcome::direct && !sighting->left) take_transparent(family, seen);
       return seen;
     }
-    auto after = xtables::counters(*variant_, packet.destination.family());
-    if (!after) return pass(after.error());
-    seen.rules = xtables::met_between(before, *after, wanted_.plan, packet.destination.family(), *variant_);
-    if (!seen.outcome && !sighting->arrived) take_outcome_of_rules(packet.destination.family(), seen);
+    const xtables::Counters before = counted_[family];
+    if (auto counted = count(family); !counted) return pass(counted.error());
+    seen.rules = xtables::met_between(before, counted_[family], wanted_.plan, family, *variant_);
+    if (!seen.outcome && !sighting->arrived) take_outcome_of_rules(family, seen);
+    if (seen.outcome == Outcome::direct && !sighting->left) take_transparent(family, seen);
     return seen;
+  }
+
+  Result<> count(Family family) {
+    auto counted = xtables::counters(*variant_, family);
+    if (!counted) return pass(counted.error());
+    counted_[family] = std::move(*counted);
+    return {};
+  }
+
+  /// What stays in the sandbox is confirmed before it is dropped: a later probe of the same numbers would not be decided anew.
+  void forget(const kernel::ProbeSent& sent, const Packet& packet) {
+    if (auto from = kernel::local_address(sent.fd.ref()))
+      (void)kernel::forget_flow(*netlink_, packet.is_tcp ? IPPROTO_TCP : IPPROTO_UDP, *from, {packet.destination, packet.port});
+  }
+
+  /// Not what would do something, or could not be judged.
+  Result<> may_be_sent(const Packet& packet) const {
+    const Family family = packet.destination.family();
+    if (waiting_.of(family))
+      return fail(ErrorCode::environment,
+                  "the start gate of {} waits for the proxy, or its time is over, which iptables does not tell: a probe could be "
+                  "held, or open it",
+                  to_text(family));
+    if (gate_is_closed_ && opens_gate(packet.uid))
+      return fail(ErrorCode::environment, "a packet of uid {} would open the start gate, which waits for the proxy's",
+                  packet.uid);
+    const capture::Step* target = capture::judge(wanted_.plan, packet).target;
+    if (target != nullptr && target->verdict == capture::Verdict::transparent &&
+        !kernel::listens(target->redirect_port).value_or(true))
+      return fail(ErrorCode::environment, "nobody listens on port {}, and only a proxy's transparent socket gets such a packet",
+                  target->redirect_port);
+    return {};
+  }
+
+  bool opens_gate(std::uint32_t uid) const {
+    return std::any_of(wanted_.plan.steps.begin(), wanted_.plan.steps.end(), [&](const capture::Step& step) {
+      const std::vector<std::uint32_t>& uids = step.match.uids;
+      return step.verdict == capture::Verdict::open_gate && std::find(uids.begin(), uids.end(), uid) != uids.end();
+    });
   }
 
   Result<kernel::ProbeSent> send(const Packet& packet) {
@@ -152,7 +204,7 @@ class KernelProber : public Prober {
       return seen;
     }
     if (was_refused) {
-      seen.outcome = Outcome::reset;
+      seen.outcome = packet.is_tcp ? Outcome::reset : Outcome::refused;
     } else if (sighting.was_dropped && !sighting.hits.empty()) {
       seen.outcome = dropped_by(sighting.hits.back());
       if (!seen.outcome) {
@@ -173,26 +225,35 @@ class KernelProber : public Prober {
     return std::nullopt;
   }
 
+  /// Whether a rule of the step was met.
+  bool was_met(std::size_t step, Family family, const std::vector<std::string>& met) const {
+    const auto is_met = [&](const std::string& rule) { return std::find(met.begin(), met.end(), rule) != met.end(); };
+    if (variant_) {
+      const auto rules = xtables::rules_of(wanted_.plan, step, family, xtables::program_of(*variant_, family));
+      return std::any_of(rules.begin(), rules.end(), is_met);
+    }
+    const std::vector<nft::Rule> rules = nft::compile(wanted_.plan);
+    return std::any_of(rules.begin(), rules.end(),
+                       [&](const nft::Rule& rule) { return rule.step == step && is_met(nft::listing(rule)); });
+  }
+
   /// For iptables, whose trace tells no rules: the packet ended at one of ours that ends packets.
   void take_outcome_of_rules(Family family, Seen& seen) const {
     for (std::size_t i = 0; i < wanted_.plan.steps.size(); ++i) {
       const auto outcome = outcome_of(wanted_.plan.steps[i].verdict);
-      if (!outcome) continue;
-      for (const std::string& rule : xtables::rules_of(wanted_.plan, i, family, xtables::program_of(*variant_, family)))
-        if (std::find(seen.rules.begin(), seen.rules.end(), rule) != seen.rules.end()) {
-          seen.outcome = outcome;
-          seen.text = std::string(capture::name(*outcome));
-          return;
-        }
+      if (!outcome || !was_met(i, family, seen.rules)) continue;
+      seen.outcome = outcome;
+      seen.text = std::string(capture::name(*outcome));
+      return;
     }
   }
 
-  /// Whoever gets a packet transparently, its addresses stay: only the rule tells. It matches only if the proxy listens.
-  void take_transparent(Seen& seen) const {
-    for (const nft::Rule& rule : nft::compile(wanted_.plan)) {
-      const capture::Step& step = wanted_.plan.steps[rule.step];
-      if (step.verdict != capture::Verdict::transparent) continue;
-      if (std::find(seen.rules.begin(), seen.rules.end(), nft::listing(rule)) == seen.rules.end()) continue;
+  /// Whoever gets a packet transparently, its addresses stay: only the rule tells. nft's matches only if the proxy listens,
+  /// iptables' drops otherwise.
+  void take_transparent(Family family, Seen& seen) const {
+    for (std::size_t i = 0; i < wanted_.plan.steps.size(); ++i) {
+      const capture::Step& step = wanted_.plan.steps[i];
+      if (step.verdict != capture::Verdict::transparent || !was_met(i, family, seen.rules)) continue;
       seen.outcome = Outcome::inbound;
       seen.port = step.redirect_port;
       seen.text = outcome_text({.outcome = Outcome::inbound, .port = seen.port, .why = ""});
@@ -233,6 +294,8 @@ class KernelProber : public Prober {
   std::optional<kernel::ProbeLink> link_;  // deleted before netlink_
   std::optional<Error> link_error_;
   nft::Snapshot snapshot_;
+  xtables::Gate waiting_;
+  std::map<Family, xtables::Counters> counted_;  // as they were after the last probe
   bool gate_is_closed_ = false;
 };
 

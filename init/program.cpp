@@ -220,22 +220,28 @@ class Program {
     if (by->nothing_stands || by->draining) by->plan.steps.clear();  // so everything is direct
     capture::Packet packet = packet_of(question, *own);
     if (question.traces && packet.from_outside) packet.interface = kernel::ProbeLink::kName;  // where it will come in
+    const Wanted probed = *by;                                                                // outlives the prober
+    std::unique_ptr<Prober> prober;
+    if (question.traces) {
+      auto begun = world_.probe(probed);
+      if (!begun) return pass(begun.error(), "--trace");
+      prober = std::move(*begun);
+      packet.gate_is_closed |= prober->gate_is_closed();
+    }
     Explanation explanation = init::explain(std::move(*by), packet, *backend, world_.accounts);
     if (explanation.wanted.is_read_back) {
       auto drift = backend->check(explanation.wanted.plan);
       if (!drift) return pass(drift.error());
       explanation.drift = std::move(drift->differences);
     }
-    if (question.traces)
-      if (auto traced = trace(explanation); !traced) return traced;
+    if (prober)
+      if (auto traced = trace(explanation, *prober); !traced) return traced;
     printed_.out += line_.wants_json ? to_json(explanation) : to_text(explanation);
     return {};
   }
 
-  Result<> trace(Explanation& explanation) {
-    auto prober = world_.probe(explanation.wanted);
-    if (!prober) return pass(prober.error(), "--trace");
-    auto traced = init::trace(explanation, **prober);
+  Result<> trace(Explanation& explanation, Prober& prober) {
+    auto traced = init::trace(explanation, prober);
     if (!traced) return pass(traced.error(), "--trace");
     explanation.trace = std::move(*traced);
     if (!explanation.trace->agrees) printed_.exit_code = weir::exit_code(Error(ErrorCode::check_failed, ""));

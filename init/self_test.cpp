@@ -36,7 +36,7 @@ class Tester {
     for (Family family : kBothFamilies) {
       auto packet = prober_.from_outside(family);
       if (packet)
-        around.outside.push_back(*packet);
+        around.outside.push_back(to_own_address(*packet, own));
       else
         not_run(fmt::format("packets from outside by {}", to_text(family)), packet.error().to_text());
     }
@@ -47,6 +47,19 @@ class Tester {
   }
 
  private:
+  /// Rather to an address that clients use; that of the probes' link, if there is none.
+  static Packet to_own_address(Packet packet, const std::vector<IpAddr>& own) {
+    const Family family = packet.destination.family();
+    const auto link_local = Cidr::parse("fe80::/10");
+    for (const IpAddr& address : own)
+      if (address.family() == family && !address.is_loopback() && !link_local->contains(address) &&
+          address != *IpAddr::parse(well_known::kInboundSource6)) {
+        packet.destination = address;
+        break;
+      }
+    return packet;
+  }
+
   void not_run(std::string what, std::string why) { result_.not_run.push_back({std::move(what), std::move(why)}); }
 
   std::string step_text(std::size_t index) const {

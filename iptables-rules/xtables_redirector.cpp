@@ -268,7 +268,9 @@ class XtablesRedirector : public capture::Redirector {
     auto now = look();
     if (!now) return pass(now.error());
     if (now->empty()) return fail(ErrorCode::environment, "there are no chains {}… of weir", kChainPrefix);
-    return capture::kept_asked(kept_comments(now->v4));
+    // Either family keeps them; in one they may have been damaged.
+    auto kept = capture::kept_asked(kept_comments(now->v4));
+    return kept ? kept : capture::kept_asked(kept_comments(now->v6));
   }
 
  private:

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <utility>
 
 #include <netinet/in.h>
 #include <arpa/inet.h>
@@ -116,6 +117,27 @@ Result<std::size_t> forget_redirected(Netlink& netlink, const std::vector<Port>&
     if (auto done = netlink.act(NetlinkBus::netfilter, message); !done && done.error().sys_errno() != ENOENT)
       return pass(done.error(), "forgetting a tracked connection");
   return deletions.size();
+}
+
+Result<> forget_flow(Netlink& netlink, std::uint8_t protocol, const SocketAddr& from, const SocketAddr& to) {
+  const bool is_v4 = from.ip.is_v4();
+  alignas(nlmsghdr) Buffer buffer{};
+  nlmsghdr* header = start(buffer, IPCTNL_MSG_CT_DELETE, 0, is_v4 ? AF_INET : AF_INET6);
+  nlattr* tuple = mnl_attr_nest_start(header, CTA_TUPLE_ORIG);
+  nlattr* ip = mnl_attr_nest_start(header, CTA_TUPLE_IP);
+  const std::string_view source = from.ip.bytes(), destination = to.ip.bytes();
+  mnl_attr_put(header, is_v4 ? CTA_IP_V4_SRC : CTA_IP_V6_SRC, source.size(), source.data());
+  mnl_attr_put(header, is_v4 ? CTA_IP_V4_DST : CTA_IP_V6_DST, destination.size(), destination.data());
+  mnl_attr_nest_end(header, ip);
+  nlattr* ports = mnl_attr_nest_start(header, CTA_TUPLE_PROTO);
+  mnl_attr_put(header, CTA_PROTO_NUM, sizeof protocol, &protocol);
+  for (const auto& [type, port] : {std::pair{CTA_PROTO_SRC_PORT, from.port}, std::pair{CTA_PROTO_DST_PORT, to.port}}) {
+    const std::uint16_t number = htons(port);
+    mnl_attr_put(header, static_cast<std::uint16_t>(type), sizeof number, &number);
+  }
+  mnl_attr_nest_end(header, ports);
+  mnl_attr_nest_end(header, tuple);
+  return netlink.act(NetlinkBus::netfilter, {buffer.data(), header->nlmsg_len});
 }
 
 }  // namespace weir::kernel

@@ -25,4 +25,7 @@ Result<std::vector<RedirectedFlow>> redirected_flows(Netlink& netlink);
 /// be taken for alive. Gives how many; those that end meanwhile count too.
 Result<std::size_t> forget_redirected(Netlink& netlink, const std::vector<Port>& ports);
 
+/// Forgets the connection of these addresses in the default zone, as its first packet bore them. ENOENT: there is none.
+Result<> forget_flow(Netlink& netlink, std::uint8_t protocol, const SocketAddr& from, const SocketAddr& to);
+
 }  // namespace weir::kernel

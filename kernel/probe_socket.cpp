@@ -3,6 +3,8 @@
 
 #include <array>
 #include <cerrno>
+#include <fstream>
+#include <sstream>
 #include <netinet/in.h>
 #include <net/if.h>
 #include <sys/fsuid.h>
@@ -67,6 +69,23 @@ Result<ProbeSent> send_probe(const ProbePacket& packet) {
 }
 
 bool was_refused(const ProbeSent& sent) { return sent.was_refused || connect_error(sent.fd.ref()) == ECONNREFUSED; }
+
+std::optional<bool> listens(Port port) {
+  // "   0: 00000000:3A9E 00000000:0000 0A …": number, local and remote address with port, state (0A: TCP_LISTEN).
+  const std::string wanted = fmt::format(":{:04X}", port);
+  bool is_known = false;
+  for (const char* file : {"/proc/thread-self/net/tcp", "/proc/thread-self/net/tcp6"}) {
+    std::ifstream stream(file);
+    is_known |= stream.is_open();
+    std::string number, local, remote, state;
+    for (std::string line; std::getline(stream, line);) {
+      std::istringstream words(line);
+      words >> number >> local >> remote >> state;
+      if (state == "0A" && local.ends_with(wanted)) return true;
+    }
+  }
+  return is_known ? std::optional(false) : std::nullopt;
+}
 
 Result<Egress> egress(Netlink& netlink, const IpAddr& destination) {
   UniqueFd fd(::socket(destination.is_v4() ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0));

@@ -35,6 +35,9 @@ Result<ProbeSent> send_probe(const ProbePacket& packet);
 /// True if it has been refused since.
 bool was_refused(const ProbeSent& sent);
 
+/// Whether a TCP socket of this network namespace listens on the port. nullopt: /proc does not tell.
+std::optional<bool> listens(Port port);
+
 /// By which interface a packet goes there, and from which address, without sending it. Error ENETUNREACH: no route.
 struct Egress {
   std::string interface;

@@ -17,6 +17,7 @@
 #include "kernel/child.h"
 #include "kernel/netlink.h"
 #include "tests/netns/conformance_lab.h"
+#include "tests/netns/conformance_program.h"
 
 namespace weir::conformance {
 namespace {
@@ -32,11 +33,12 @@ std::string ask_row(const matrix::Row& row) {
                                source_of(row), limit_ms));
 }
 
-TEST_CASE("kernel, table and judge agree on every row in both families") {
+TEST_CASE("kernel, table, judge, and explain by what stands, agree on every row in both families") {
   Lab& lab = Lab::instance();
   lab.reset();
   std::string config;
   CapturePlan plan;
+  std::optional<Standing> standing;
   int rows = 0;
   auto all = matrix::read(WEIR_SOURCE_ROOT "/tests/data/capture_matrix.tsv");
   for (auto& row : matrix::read(WEIR_SOURCE_ROOT "/tests/data/capture_measured.tsv")) all.push_back(std::move(row));
@@ -44,13 +46,20 @@ TEST_CASE("kernel, table and judge agree on every row in both families") {
     if (row.config != config) {
       config = row.config;
       plan = plan_of(config);
-      apply(plan);
+      apply(kept_plan_of(config));
+      standing.emplace();
+      CHECK(join(standing->drift(), "; ") == "");
     }
     const std::string context = row.name() + " with " + row.config;
     CAPTURE(context);
     CAPTURE(lab.hint());
-    CHECK(ask_row(row) == concrete(row.expected, row.family));
+    matrix::Row answered = row;
+    answered.expected = ask_row(row);
+    CHECK(answered.expected == concrete(row.expected, row.family));
     CHECK(capture::judge(plan, matrix::packet(row)).outcome == matrix::outcome(row));
+    const init::Explanation explanation = standing->explain(row);
+    CHECK(explanation.judgement.outcome == matrix::outcome(answered));
+    if (explanation.judgement.step != nullptr) CHECK(!explanation.rules.empty());
     ++rows;
   }
   CHECK(rows > 640);
