@@ -89,7 +89,7 @@ def skip(why):
 
 def program(name):
     """Path of one of weir's programs in the build directory: WEIR_BUILD, else build/. Of several (a:b) the first that has it."""
-    room = "ctl" if name == "weirctl" else name.removeprefix("weir-")
+    room = {"weirctl": "ctl", "weir-cni": "cni-plugin"}.get(name, name.removeprefix("weir-"))
     directories = os.environ.get("WEIR_BUILD", str(REPO / "build")).split(":")
     for directory in directories:
         if (path := pathlib.Path(directory) / room / name).exists():

@@ -17,20 +17,19 @@ import os
 import pathlib
 import shutil
 import subprocess
-import tempfile
 
 import lab
 
 lab.enter()
+
+from podman import Podman, prepare, require, run  # noqa: E402
 
 STATIC = pathlib.Path(os.environ.get("WEIR_STATIC", lab.REPO / "build-static/bin"))
 POD4, POD6, V1, V2, VIP = "10.99.0.20", "fd99::14", "10.99.0.101", "10.99.0.102", "10.96.0.50"
 ISTIO_INIT = ["istio-iptables", "-p", "15001", "-z", "15006", "-u", "1337", "-m", "REDIRECT", "-i", "*", "-x", "", "-b", "*", "-d", "15090,15021,15020",
               "--log_output_level=default:info"]
 
-for program in ("podman", "crun", "conmon"):
-    if not shutil.which(program):
-        lab.skip(f"{program} is not installed; scripts/install does it")
+require()
 for program in ("weir-init", "weir-proxy"):
     if not (STATIC / program).exists():
         lab.skip(f"{STATIC / program} is not built; run scripts/build-static")
@@ -114,71 +113,7 @@ spec:
 """
 
 
-def run(*argv, check=True, **options):
-    done = subprocess.run([str(word) for word in argv], capture_output=True, text=True, timeout=120, **options)
-    if check and done.returncode != 0:
-        raise AssertionError(f"{' '.join(map(str, argv))[:300]}: exit {done.returncode}\n{done.stdout}{done.stderr}")
-    return done
-
-
-class Podman:
-    def __init__(self, base):
-        self.base, self.env = base, None
-        for directory in ("store", "run", "tmp", "net.d"):
-            (base / directory).mkdir()
-        # No control groups: they would outlive us. In a chroot, / cannot be pivoted.
-        pivots = any(line.split()[4] == "/" for line in open("/proc/self/mountinfo"))
-        (base / "containers.conf").write_text(f"""
-[containers]
-default_ulimits = ["nofile=1024:4096", "nproc=1024:4096"]
-log_driver = "k8s-file"
-cgroups = "disabled"
-cgroupns = "host"
-apparmor_profile = ""
-[engine]
-cgroup_manager = "cgroupfs"
-runtime = "crun"
-events_logger = "file"
-tmp_dir = "{base}/tmp"
-no_pivot_root = {"false" if pivots else "true"}
-[network]
-network_backend = "cni"
-cni_plugin_dirs = ["/usr/lib/cni", "/opt/cni/bin"]
-network_config_dir = "{base}/net.d"
-default_network = "weir"
-""")
-        bridge = {"type": "bridge", "bridge": "weir0", "isGateway": True, "ipMasq": False, "hairpinMode": True, "capabilities": {"ips": True},
-                  "ipam": {"type": "host-local", "dataDir": f"{base}/ipam", "routes": [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}],
-                           "ranges": [[{"subnet": "10.99.0.0/24"}], [{"subnet": "fd99::/64"}]]}}
-        (base / "net.d/10-weir.conflist").write_text(json.dumps({"cniVersion": "0.4.0", "name": "weir", "plugins": [bridge]}))
-        self.env = {**os.environ, "CONTAINERS_CONF": f"{base}/containers.conf"}
-
-    def __call__(self, *words, check=True):
-        return run("podman", "--root", self.base / "store", "--runroot", self.base / "run", "--storage-driver", "vfs", *words, check=check, env=self.env)
-
-    def image(self, name, files, *changes):
-        """An image of nothing but these files: {path: source}; a source that is a string is a symbolic link's."""
-        with tempfile.TemporaryDirectory(dir=self.base) as root:
-            for path, source in files.items():
-                target = pathlib.Path(root + path)
-                if isinstance(source, str):
-                    target.symlink_to(source)
-                else:
-                    shutil.copy2(source, target)
-                    target.chmod(0o755)
-            os.chmod(root, 0o755)
-            archive = self.base / "image.tar"
-            run("tar", "-C", root, "--owner=0", "--group=0", "-cf", archive, ".")
-            self("import", *(word for change in changes for word in ("--change", change)), archive, f"localhost/{name}:1")
-            archive.unlink()
-
-
-run("mount", "-t", "tmpfs", "-o", "mode=755", "weir-podman", "/run")
-run("mount", "-t", "tmpfs", "-o", "mode=755", "weir-podman", "/var/lib", check=False)  # CNI's cache
-run("umount", "/sys/fs/cgroup/unified", check=False)  # crun refuses a hierarchy of both kinds
-run("ip", "link", "set", "lo", "up")
-base = pathlib.Path("/run/weir")
-base.mkdir()
+base = prepare()
 processes = []
 
 
