@@ -100,6 +100,14 @@ void check_tproxy(const CapturePolicy& policy, Checker& checker) {
   if (const auto table = policy.tproxy_route_table; table == 0 || (table >= 252 && table <= 255))
     checker.error("--istio-inbound-tproxy-route-table", fmt::format("{} is one of the system's own routing tables", table),
                   "choose another, for example the default 133");
+  // They are not only the proxy's: with iptables such a packet would open the start gate.
+  if (policy.mode == Mode::tproxy && policy.proxy_mark)
+    for (const std::uint32_t own : {policy.tproxy_mark, well_known::kSelfMark})
+      if (policy.proxy_mark->contains(own))
+        checker.error(
+            "--proxy-mark",
+            fmt::format("{} contains {}, which weir itself gives to packets in mode TPROXY", policy.proxy_mark->to_text(), own),
+            "choose a mark or mask without it, for example 0x700/0xff00");
 }
 
 void check_fail_mode(const CapturePolicy& policy, Checker& checker) {
