@@ -224,8 +224,9 @@ void enrol_with_gate(const CapturePlan& plan) {
   Lab& lab = Lab::instance();
   lab.pod(1000, 1000).ask("close");
   lab.remote().ask("close");
-  // A caller whose proxy closed after the rules had gone waits for its end in FIN-WAIT-2; that sends nothing. The proxy's side sends
-  // its FIN again in LAST-ACK; once its process has ended, the rules see no owner in that (net/netfilter/nft_meta.c, xt_owner.c).
+  // A caller whose proxy closed after the rules had gone waits for its end in FIN-WAIT-2; that sends nothing. The proxy's side
+  // sends its FIN again in LAST-ACK; once its process has ended, the rules see no owner in that (net/netfilter/nft_meta.c,
+  // xt_owner.c).
   CHECK(until("", [] { return shell("ss -Htn state connected exclude time-wait exclude fin-wait-2 exclude last-ack"); }) == "");
   lab.stop_proxy();
   REQUIRE(Lab::backend()->remove());
